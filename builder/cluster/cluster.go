@@ -1,0 +1,103 @@
+// Package cluster is the cluster file: what the operator writes about the site.
+package cluster
+
+// APIVersion and Kind open every cluster file.
+const (
+	APIVersion = "offgrid/v1"
+	Kind       = "Cluster"
+)
+
+// File is a cluster file with its defaults filled in.
+type File struct {
+	APIVersion string   `yaml:"apiVersion"`
+	Kind       string   `yaml:"kind"`
+	Metadata   Metadata `yaml:"metadata"`
+	Versions   Versions `yaml:"versions"`
+	Hosts      []Host   `yaml:"hosts"` // the first master is the bootstrap master
+	API        API      `yaml:"api"`
+	Network    Network  `yaml:"network"`
+	Nodes      Nodes    `yaml:"nodes"`
+	Etcd       Etcd     `yaml:"etcd"`
+	OS         OS       `yaml:"host"`
+	Security   Security `yaml:"security"`
+}
+
+// Metadata names the site.
+type Metadata struct {
+	Name string `yaml:"name"`
+}
+
+// Versions chooses releases of the catalogue; empty means the catalogue's default.
+type Versions struct {
+	Kubernetes string `yaml:"kubernetes"` // "v1.20.15"
+	Etcd       string `yaml:"etcd"`       // "v3.4.26"
+	Docker     string `yaml:"docker"`     // "20.10.24"
+}
+
+// Host is one machine.
+type Host struct {
+	Name     string   `yaml:"name"`
+	IP       string   `yaml:"ip"`
+	Roles    []string `yaml:"roles"`
+	EtcdName string   `yaml:"etcdName"` // default: etcd01, etcd02, ... in file order
+}
+
+// API is how clients reach the API server.
+type API struct {
+	Endpoint  string   `yaml:"endpoint"` // IP that kubeconfigs on nodes name: the first master's by default; a VIP once there are load balancers
+	Port      int      `yaml:"port"`
+	ExtraSANs []string `yaml:"extraSANs"`
+}
+
+// Network is the cluster's address plan.
+type Network struct {
+	ServiceCIDR string `yaml:"serviceCIDR"`
+	PodCIDR     string `yaml:"podCIDR"`
+	DNSIP       string `yaml:"dnsIP"`
+	DNSDomain   string `yaml:"dnsDomain"`
+	NodePorts   string `yaml:"nodePorts"`
+	ProxyMode   string `yaml:"proxyMode"` // ipvs or iptables
+}
+
+// Nodes is about worker nodes.
+type Nodes struct {
+	NameFrom  string   `yaml:"nameFrom"` // ip or hostname
+	JoinCIDRs []string `yaml:"joinCIDRs"`
+}
+
+// Etcd is about etcd.
+type Etcd struct {
+	DataDir string `yaml:"dataDir"`
+}
+
+// OS is what is done to every host (key "host" of the file).
+type OS struct {
+	Firewall  string `yaml:"firewall"` // disable or keep
+	SELinux   string `yaml:"selinux"`  // disabled, permissive or keep
+	IPv6      string `yaml:"ipv6"`     // disable or keep
+	NTP       NTP    `yaml:"ntp"`
+	DockerLog Log    `yaml:"dockerLog"`
+}
+
+// NTP is where hosts get the time.
+type NTP struct {
+	Servers        []string `yaml:"servers"`
+	FallbackHost   string   `yaml:"fallbackHost"` // host name that serves time when there are no servers; default: the first master
+	MaxSkewSeconds int      `yaml:"maxSkewSeconds"`
+}
+
+// Log bounds docker's container logs.
+type Log struct {
+	MaxSize string `yaml:"maxSize"`
+	MaxFile int    `yaml:"maxFile"`
+}
+
+// Security is about certificates, tokens and data at rest.
+type Security struct {
+	BootstrapTTL         string `yaml:"bootstrapTTL"` // Go duration
+	EncryptionAtRest     bool   `yaml:"encryptionAtRest"`
+	Audit                bool   `yaml:"audit"`
+	ComponentStatusPorts string `yaml:"componentStatusPorts"` // loopback (kubectl get cs works) or off
+	CertCAYears          int    `yaml:"certCAYears"`
+	CertLeafYears        int    `yaml:"certLeafYears"`
+}

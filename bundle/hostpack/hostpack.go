@@ -1,0 +1,33 @@
+// Package hostpack is the part of a bundle that belongs to one host: its private keys, tokens and rendered files.
+//
+// A pack is one blob per host in a role bundle. Sealing and opening happen here and nowhere else; in bundle format 0 a
+// pack is stored as it is.
+package hostpack
+
+// Pack is what one host needs for one role and no other host may have.
+type Pack struct {
+	Format  int    `json:"format"`
+	Cluster string `json:"cluster"` // bundle.Cluster.ID
+	Role    string `json:"role"`
+	Host    string `json:"host"` // host name
+	IP      string `json:"ip"`
+	Files   []File `json:"files"` // sorted by path
+	Token   *Token `json:"token,omitempty"`
+}
+
+// File is a regular file placed on that host alone.
+type File struct {
+	Path   string `json:"path"`
+	Mode   uint32 `json:"mode"` // permission bits
+	Owner  string `json:"owner"`
+	Group  string `json:"group"`
+	Secret bool   `json:"secret"` // a private key, a token or a file that holds one
+	Data   []byte `json:"data"`
+}
+
+// Token is the bootstrap token that the first master makes known to the cluster. It begins to live at that moment.
+type Token struct {
+	ID         string `json:"id"`     // 6 characters of [a-z0-9]
+	Secret     string `json:"secret"` // 16 characters of [a-z0-9]
+	TTLSeconds int64  `json:"ttlSeconds"`
+}

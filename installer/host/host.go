@@ -1,0 +1,60 @@
+// Package host is the machine being installed. Every change that the installer makes goes through the Host interface, so
+// that a directory with scripted commands can take the machine's place in tests.
+package host
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+)
+
+// Meta is what a file or directory gets besides its content.
+type Meta struct {
+	Mode  fs.FileMode // permission bits
+	Owner string      // user name; "" means root
+	Group string      // group name; "" means root
+}
+
+// Host is a machine. Names are absolute paths on it.
+type Host interface {
+	Lstat(name string) (fs.FileInfo, error)
+	Readlink(name string) (string, error)
+	Open(name string) (io.ReadCloser, error)
+	// Owner returns the user and group names of name itself, not of what a link points to.
+	Owner(name string) (user, group string, err error)
+	// Write replaces name with the content of r: at once or not at all, and durable on return. Missing parents are an
+	// error: the plan makes them.
+	Write(name string, r io.Reader, meta Meta) error
+	// Symlink makes name a link to target, replacing a link that is there.
+	Symlink(target, name string) error
+	// Mkdir makes one directory, or gives an existing one the meta.
+	Mkdir(name string, meta Meta) error
+	// Remove removes a file, a link or an empty directory. What is not there is not an error.
+	Remove(name string) error
+	// Run runs a command in the C locale and returns its standard output. Ends other than 0 are a *RunError. stdin may be nil.
+	Run(ctx context.Context, stdin io.Reader, argv ...string) ([]byte, error)
+}
+
+// RunError is a command that ended with a code other than 0, or could not be started.
+type RunError struct {
+	Argv   []string
+	Code   int // exit code; -1 when it did not start or was killed
+	Stdout string
+	Stderr string
+	Err    error
+}
+
+func (e *RunError) Error() string {
+	said := strings.TrimSpace(e.Stderr)
+	if said == "" {
+		said = strings.TrimSpace(e.Stdout)
+	}
+	if said == "" && e.Err != nil {
+		said = e.Err.Error()
+	}
+	return fmt.Sprintf("%s: exit %d: %s", strings.Join(e.Argv, " "), e.Code, said)
+}
+
+func (e *RunError) Unwrap() error { return e.Err }
