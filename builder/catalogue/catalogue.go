@@ -79,7 +79,7 @@ type Sums struct {
 // Member is one wanted file of an archive.
 type Member struct {
 	Name string `yaml:"name"` // artifact name
-	Path string `yaml:"path"` // in the archive
+	Path string `yaml:"path"` // in the archive, without a leading "./"; "{version}" stands for the release's version without "v"
 	// Contains is text that the program must hold: "{version}" stands for the release's version without "v". It is looked
 	// for in the file; the program is never run.
 	Contains string `yaml:"contains,omitempty"`
