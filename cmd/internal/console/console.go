@@ -1,0 +1,158 @@
+// Package console is how the two commands speak with a person or a program: progress, tables, questions and errors.
+//
+// Results go to Out. Everything about the work in hand goes to Err: bars on a terminal, plain lines elsewhere, one JSON
+// object per line when JSON is asked for. Nothing here is ever in the path of data.
+package console
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"unicode"
+
+	"golang.org/x/term"
+)
+
+// Options says where a Console reads and writes.
+type Options struct {
+	Program  string // begins every error: "bundle"
+	In       io.Reader
+	Out, Err io.Writer
+	JSON     bool // results, progress and errors are JSON
+}
+
+// Console is one conversation. Its methods may be called from several goroutines.
+type Console struct {
+	program string
+	json    bool
+	color   bool // on Err
+	in      *bufio.Reader
+
+	mu  sync.Mutex // guards the writers, so that bars and lines do not mix
+	out io.Writer
+	err io.Writer
+
+	sink sink // what becomes of progress events
+}
+
+// New makes a Console. Close it before the process ends.
+func New(o Options) *Console {
+	c := &Console{program: o.Program, json: o.JSON, in: bufio.NewReader(o.In), out: o.Out, err: o.Err}
+	width, height, tty := terminal(o.Err)
+	c.color = tty && os.Getenv("NO_COLOR") == "" && !o.JSON
+	switch {
+	case o.JSON:
+		c.sink = newJSONSink(c)
+	case tty:
+		c.sink = newBars(c, width, height)
+	default:
+		c.sink = newLines(c)
+	}
+	return c
+}
+
+// terminal reports the size of the terminal that w is, and whether it is one that understands cursor movements.
+func terminal(w io.Writer) (width, height int, ok bool) {
+	f, isFile := w.(interface{ Fd() uintptr })
+	if !isFile || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+		return 0, 0, false
+	}
+	// The old Windows console does not read escape sequences; Windows Terminal does, and says who it is.
+	if runtime.GOOS == "windows" && os.Getenv("WT_SESSION") == "" {
+		return 0, 0, false
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	if err != nil || width < 1 {
+		return 80, 24, true
+	}
+	return width, height, true
+}
+
+// Close removes the bars and stops drawing. Calling it again does nothing.
+func (c *Console) Close() { c.sink.close() }
+
+// JSON reports whether results are wanted as JSON.
+func (c *Console) JSON() bool { return c.json }
+
+// Say prints one line for people on Out. With JSON it is silent: PrintJSON has the result.
+func (c *Console) Say(format string, args ...any) {
+	if c.json {
+		return
+	}
+	c.write(c.out, clean(fmt.Sprintf(format, args...))+"\n")
+}
+
+// PrintJSON prints v on Out as one line of JSON.
+func (c *Console) PrintJSON(v any) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("internal error: result as JSON: %w", err)
+	}
+	c.write(c.out, string(line)+"\n")
+	return nil
+}
+
+// PrintError prints err on Err as "program: text", and each hint below it. With JSON it is one object.
+func (c *Console) PrintError(err error, hints ...string) {
+	if c.json {
+		line, _ := json.Marshal(struct {
+			Error string   `json:"error"`
+			Hints []string `json:"hints,omitempty"`
+		}{err.Error(), hints})
+		c.write(c.err, string(line)+"\n")
+		return
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\n", c.paint(red, c.program+":"), clean(err.Error()))
+	for _, hint := range hints {
+		fmt.Fprintf(&b, "%s %s\n", c.paint(bold, "hint:"), clean(hint))
+	}
+	c.write(c.err, b.String())
+}
+
+// Table prints rows under headers with aligned columns on Out. A column whose cells all begin with a digit is aligned to
+// the right. With JSON it is silent.
+func (c *Console) Table(headers []string, rows [][]string) {
+	if c.json {
+		return
+	}
+	c.write(c.out, table(headers, rows))
+}
+
+// write puts text on w with the bars out of the way.
+func (c *Console) write(w io.Writer, text string) {
+	c.sink.hide()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	io.WriteString(w, text) // a closed pipe is no reason to stop the work
+}
+
+// Escape sequences of the few colours in use.
+const (
+	bold   = "\x1b[1m"
+	red    = "\x1b[1;31m"
+	yellow = "\x1b[33m"
+	reset  = "\x1b[0m"
+)
+
+func (c *Console) paint(color, text string) string {
+	if !c.color {
+		return text
+	}
+	return color + text + reset
+}
+
+// clean replaces control characters: names come out of files that nobody has vouched for, and must not drive a terminal.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return '?'
+		}
+		return r
+	}, s)
+}
