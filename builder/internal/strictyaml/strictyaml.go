@@ -3,7 +3,6 @@
 package strictyaml
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -145,19 +144,6 @@ func SortProblems(list []Problem) {
 		}
 		return a.Column < b.Column
 	})
-}
-
-// Marshal writes v, a struct with yaml tags, in the order of its fields, two spaces a level. Same value, same bytes.
-func Marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := yaml.NewEncoder(&b, yaml.Indent(2), yaml.UseLiteralStyleIfMultiline(false))
-	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("writing YAML of %T: %w", v, err)
-	}
-	if err := enc.Close(); err != nil {
-		return nil, fmt.Errorf("writing YAML of %T: %w", v, err)
-	}
-	return b.Bytes(), nil
 }
 
 // parse returns the body of the file's only document; nil when it is empty.

@@ -154,5 +154,8 @@ func FuzzDecode(f *testing.F) {
 		if _, err := Decode("f", out, &back); err != nil {
 			t.Fatalf("own output is refused: %v\n%q", err, out)
 		}
+		if back.Name != v.Name {
+			t.Fatalf("wrote %q, read %q from %q", v.Name, back.Name, out)
+		}
 	})
 }
