@@ -25,16 +25,17 @@ type bars struct {
 	c             *Console
 	width, height int
 
-	mu      sync.Mutex
+	drawn  int  // lines on the screen now; guarded by c.mu
+	closed bool // guarded by c.mu
+	stop   chan struct{}
+	pace   *pace
+
+	mu      sync.Mutex // never held while the terminal is written to: events must not wait for it
 	running []*running // in the order in which they began
-	pace    *pace
-	all     running // sums over every item seen
-	done    int     // finished items
+	all     running    // sums over every item seen
+	done    int        // finished items
 	seen    int
 	started bool
-	drawn   int // lines on the screen now
-	stop    chan struct{}
-	closed  bool
 }
 
 // running is one item at work.
@@ -109,7 +110,7 @@ func (b *bars) remove(r *running) {
 
 // begin starts the ticker with the first item. b.mu is held.
 func (b *bars) begin() {
-	if b.started || b.closed {
+	if b.started {
 		return
 	}
 	b.started = true
@@ -129,8 +130,8 @@ func (b *bars) begin() {
 
 // draw replaces the block of bars.
 func (b *bars) draw() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.c.mu.Lock()
+	defer b.c.mu.Unlock()
 	if b.closed {
 		return
 	}
@@ -144,13 +145,13 @@ func (b *bars) draw() {
 		text.WriteString("\x1b[J")
 	}
 	b.drawn = len(lines)
-	b.c.mu.Lock()
-	defer b.c.mu.Unlock()
 	io.WriteString(b.c.err, text.String())
 }
 
 // lines is the block: no line is wider than the terminal, and the block is never higher.
 func (b *bars) lines() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if len(b.running) == 0 {
 		return nil
 	}
@@ -199,21 +200,15 @@ func (r *running) line(done int64, width int) string {
 
 // hide takes the block off the screen, for text that is to stay.
 func (b *bars) hide() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if b.drawn == 0 {
 		return
 	}
-	b.c.mu.Lock()
-	defer b.c.mu.Unlock()
 	io.WriteString(b.c.err, up(b.drawn)+"\x1b[J")
 	b.drawn = 0
 }
 
 func (b *bars) close() {
 	b.hide()
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if !b.closed {
 		b.closed = true
 		close(b.stop)

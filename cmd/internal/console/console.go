@@ -33,7 +33,7 @@ type Console struct {
 	color   bool // on Err
 	in      *bufio.Reader
 
-	mu  sync.Mutex // guards the writers, so that bars and lines do not mix
+	mu  sync.Mutex // guards the writers and what is drawn, so that bars and lines do not mix
 	out io.Writer
 	err io.Writer
 
@@ -74,7 +74,11 @@ func terminal(w io.Writer) (width, height int, ok bool) {
 }
 
 // Close removes the bars and stops drawing. Calling it again does nothing.
-func (c *Console) Close() { c.sink.close() }
+func (c *Console) Close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sink.close()
+}
 
 // JSON reports whether results are wanted as JSON.
 func (c *Console) JSON() bool { return c.json }
@@ -126,9 +130,9 @@ func (c *Console) Table(headers []string, rows [][]string) {
 
 // write puts text on w with the bars out of the way.
 func (c *Console) write(w io.Writer, text string) {
-	c.sink.hide()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.sink.hide()
 	io.WriteString(w, text) // a closed pipe is no reason to stop the work
 }
 

@@ -12,8 +12,8 @@ import (
 // sink takes progress events.
 type sink interface {
 	event(progress.Event)
-	hide() // takes away what is drawn, until the next drawing
-	close()
+	hide()  // takes away what is drawn, until the next drawing; Console.mu is held
+	close() // Console.mu is held
 }
 
 // Progress returns the function that shows what the libraries report.
