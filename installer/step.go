@@ -38,12 +38,16 @@ type Step interface {
 	Line() Line
 	// Check only reads.
 	Check(context.Context, host.Host) (Status, error)
-	// Do changes the host. The runner calls Check again afterwards and insists on Satisfied (or Pending).
+	// Do changes the host, or waits where the step is Pending. The runner calls Check again afterwards and insists on
+	// Satisfied (or Pending).
 	Do(context.Context, host.Host) error
 }
 
-// Undoer is a step that uninstall can take back. Before is recorded in the journal ahead of Do; it holds all that the undo
-// function of the step's kind needs, so that uninstall works from the journal alone.
+// Undoer is a step that uninstall can take back. Before is recorded in the journal ahead of every Do; it holds all that the
+// undo function of the step's kind needs, so that uninstall works from the journal alone. With again the step was begun
+// before: what was there in the first place is already recorded, and only what this Do is about to put there matters.
+//
+// A step that is no Undoer changes nothing on the host itself: it leaves no record, and an interrupt may stop it half-way.
 type Undoer interface {
-	Before(context.Context, host.Host) (json.RawMessage, error)
+	Before(ctx context.Context, h host.Host, again bool) (json.RawMessage, error)
 }

@@ -20,6 +20,10 @@ type Meta struct {
 // Host is a machine. Names are absolute paths on it.
 type Host interface {
 	Lstat(name string) (fs.FileInfo, error)
+	// Stat is Lstat of what a link points to.
+	Stat(name string) (fs.FileInfo, error)
+	// ReadDir returns the names in a directory, sorted.
+	ReadDir(name string) ([]string, error)
 	Readlink(name string) (string, error)
 	Open(name string) (io.ReadCloser, error)
 	// Owner returns the user and group names of name itself, not of what a link points to.
@@ -31,7 +35,8 @@ type Host interface {
 	Symlink(target, name string) error
 	// Mkdir makes one directory, or gives an existing one the meta.
 	Mkdir(name string, meta Meta) error
-	// Remove removes a file, a link or an empty directory. What is not there is not an error.
+	// Remove removes a file, a link or an empty directory, and what a Write or Symlink of it left that was killed. What is
+	// not there is not an error.
 	Remove(name string) error
 	// Run runs a command in the C locale and returns its standard output. Ends other than 0 are a *RunError. stdin may be nil.
 	Run(ctx context.Context, stdin io.Reader, argv ...string) ([]byte, error)
