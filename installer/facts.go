@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
@@ -257,13 +255,14 @@ func (g *gatherer) sizes(names []string) map[string]int64 {
 	return found
 }
 
-// names lists a directory by the command, since a host has no other way to be asked for a listing.
+// names lists a directory, nothing when it is not there.
 func (g *gatherer) names(dir string) []string {
 	if dir == "" {
 		return nil
 	}
-	if _, err := g.h.Lstat(dir); errors.Is(err, fs.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+	names, err := g.h.ReadDir(dir)
+	if err != nil {
 		return nil
 	}
-	return strings.Fields(g.run("ls", "-A", dir))
+	return names
 }

@@ -1,0 +1,223 @@
+package installer
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"offgrid/bundle"
+	"offgrid/bundle/hostpack"
+)
+
+// packFile returns the content of a file of the host pack, or of the role's public texts.
+func packFile(r *RoleInput, name string) ([]byte, bool) {
+	if r.Pack != nil {
+		i := slices.IndexFunc(r.Pack.Files, func(f hostpack.File) bool { return f.Path == name })
+		if i >= 0 {
+			return r.Pack.Files[i].Data, true
+		}
+	}
+	data, ok := r.Texts[name]
+	return data, ok
+}
+
+// checkPack insists on a pack of this host, this role and this cluster.
+func checkPack(in *PreflightInput, r *RoleInput) []Finding {
+	h, planned := hostByIP(r.Index, in.Want.IP)
+	if !planned || !slices.Contains(h.Roles, r.Index.Role) {
+		return nil // said by checkPlanned
+	}
+	const why = "the host's keys and settings are in its pack"
+	switch {
+	case r.Pack == nil:
+		return usage("no-pack", "the bundle has no pack for "+h.Name, r.Path, why, "bundle build")
+	case r.Pack.IP != h.IP || r.Pack.Role != r.Index.Role || r.Pack.Cluster != r.Index.Cluster.ID:
+		return usage("wrong-pack", "the pack in the bundle is for "+r.Pack.Role+" on "+r.Pack.IP, r.Path, why, "bundle build")
+	}
+	return nil
+}
+
+// packCert is a certificate that the pack places.
+type packCert struct {
+	path string
+	cert *x509.Certificate
+	pem  []byte
+}
+
+// packCertificates returns the first certificate of every PEM file, CAs included.
+func packCertificates(r *RoleInput) []packCert {
+	if r.Pack == nil {
+		return nil
+	}
+	var found []packCert
+	for _, f := range r.Pack.Files {
+		block, _ := pem.Decode(f.Data)
+		if block == nil || block.Type != "CERTIFICATE" {
+			continue
+		}
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+			found = append(found, packCert{path: f.Path, cert: cert, pem: f.Data})
+		}
+	}
+	return found
+}
+
+// checkCertificates looks at what the connections of this host will be judged by. A fault here was made by the build.
+func checkCertificates(in *PreflightInput, r *RoleInput) []Finding {
+	all := packCertificates(r)
+	pool := x509.NewCertPool()
+	for _, c := range all {
+		if c.cert.IsCA {
+			pool.AddCert(c.cert)
+		}
+	}
+	for _, text := range r.Texts {
+		pool.AppendCertsFromPEM(text)
+	}
+	var found []Finding
+	for _, c := range all {
+		if in.Facts.Now.After(c.cert.NotAfter) {
+			found = append(found, usage("certificate-expired", c.path+" expired at "+utc(c.cert.NotAfter), c.path, "nobody accepts it any more",
+				"if the clock is right, on the machine with internet: bundle pki renew && bundle build")...)
+		}
+		if c.cert.IsCA {
+			continue
+		}
+		found = append(found, checkLeaf(in, r, c, pool)...)
+	}
+	return found
+}
+
+const rebuild = "bundle build"
+
+func checkLeaf(in *PreflightInput, r *RoleInput, c packCert, pool *x509.CertPool) []Finding {
+	var found []Finding
+	at := in.Facts.Now
+	if at.Before(c.cert.NotBefore) || at.After(c.cert.NotAfter) {
+		at = c.cert.NotBefore // the clock has its own finding
+	}
+	if _, err := c.cert.Verify(x509.VerifyOptions{Roots: pool, CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		found = append(found, usage("certificate-chain", c.path+" is signed by none of the bundle's authorities", c.path, err.Error(), rebuild)...)
+	}
+	if key, ok := packFile(r, keyPath(c.path)); ok {
+		if _, err := tls.X509KeyPair(c.pem, key); err != nil {
+			found = append(found, usage("certificate-key", keyPath(c.path)+" is not the key of "+c.path, c.path, err.Error(), rebuild)...)
+		}
+	}
+	serves := slices.Contains(c.cert.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
+	if !serves {
+		return found
+	}
+	if err := c.cert.VerifyHostname(in.Want.IP); err != nil {
+		found = append(found, usage("certificate-address", c.path+" is not for "+in.Want.IP, c.path,
+			"clients refuse a server whose certificate does not name its address", rebuild)...)
+	}
+	if r.Index.Role == bundle.RoleMaster {
+		found = append(found, checkEndpointName(r, c)...)
+	}
+	if r.Index.Role == bundle.RoleEtcd && !slices.Contains(c.cert.ExtKeyUsage, x509.ExtKeyUsageClientAuth) {
+		found = append(found, usage("certificate-usage", c.path+" may serve but not connect", c.path,
+			"etcd connects to itself and to its peers with it, and fails with \"tls: bad certificate\"", rebuild)...)
+	}
+	return found
+}
+
+// checkEndpointName insists that the API server's certificate names the address that nodes connect to.
+func checkEndpointName(r *RoleInput, c packCert) []Finding {
+	u, err := url.Parse(r.Index.Cluster.APIServer)
+	if err != nil || c.cert.VerifyHostname(u.Hostname()) == nil {
+		return nil
+	}
+	return usage("certificate-endpoint", c.path+" is not for "+u.Hostname(), c.path, "nodes connect to "+r.Index.Cluster.APIServer, rebuild)
+}
+
+// keyPath is where the key of a certificate lies: server.pem and server-key.pem.
+func keyPath(cert string) string { return strings.TrimSuffix(cert, ".pem") + "-key.pem" }
+
+// Token formats as Kubernetes defines them: k8s.io/cluster-bootstrap/token/api.
+const (
+	tokenIDPattern     = `^[a-z0-9]{6}$`
+	tokenSecretPattern = `^[a-z0-9]{16}$`
+	tokenLinePattern   = `(?m)^\s*"?token"?:\s*"?([^"\s,]*)"?`
+	serverLinePattern  = `(?m)^\s*-?\s*"?server"?:\s*"?([^"\s,]*)"?`
+)
+
+// checkTokens insists that the bootstrap tokens in the bundles can be accepted: right in form and the same everywhere.
+func checkTokens(in *PreflightInput, r *RoleInput) []Finding {
+	var found []Finding
+	if r.Pack == nil {
+		return nil
+	}
+	const why = "kubelet would be refused with \"Unauthorized\""
+	if t := r.Pack.Token; t != nil {
+		id, secret := regexp.MustCompile(tokenIDPattern), regexp.MustCompile(tokenSecretPattern)
+		if !id.MatchString(t.ID) || !secret.MatchString(t.Secret) {
+			found = append(found, usage("token-form", "the bootstrap token does not have the form of one", r.Path, why, rebuild)...)
+		}
+	}
+	token, path, ok := bootstrapToken(r)
+	if !ok {
+		return found
+	}
+	if !regexp.MustCompile(`^[a-z0-9]{6}\.[a-z0-9]{16}$`).MatchString(token) {
+		return append(found, usage("token-form", "the bootstrap token does not have the form of one", path, why, rebuild)...)
+	}
+	for _, other := range in.Roles {
+		if other.Pack != nil && other.Pack.Token != nil && other.Pack.Token.ID+"."+other.Pack.Token.Secret != token {
+			found = append(found, usage("token-differs", "the node's bootstrap token is not the one that the master makes known", path, why, rebuild)...)
+		}
+	}
+	return found
+}
+
+// bootstrapToken finds the token in the node's bootstrap kubeconfig.
+func bootstrapToken(r *RoleInput) (token, path string, ok bool) {
+	for _, f := range r.Pack.Files {
+		if !strings.HasSuffix(f.Path, "bootstrap.kubeconfig") {
+			continue
+		}
+		m := regexp.MustCompile(tokenLinePattern).FindSubmatch(f.Data)
+		if m == nil {
+			return "", f.Path, true
+		}
+		return string(m[1]), f.Path, true
+	}
+	return "", "", false
+}
+
+// checkKubeconfigs insists that every kubeconfig names an API server and not the node itself.
+func checkKubeconfigs(_ *PreflightInput, r *RoleInput) []Finding {
+	if r.Pack == nil {
+		return nil
+	}
+	right := []string{r.Index.Cluster.APIServer}
+	port := "443"
+	if u, err := url.Parse(r.Index.Cluster.APIServer); err == nil && u.Port() != "" {
+		port = u.Port()
+	}
+	for _, h := range hostsWith(r.Index, bundle.RoleMaster) {
+		right = append(right, "https://"+net.JoinHostPort(h.IP, port))
+	}
+	var found []Finding
+	for _, f := range r.Pack.Files {
+		if !strings.HasSuffix(f.Path, ".kubeconfig") && !strings.HasSuffix(f.Path, "/.kube/config") {
+			continue
+		}
+		m := regexp.MustCompile(serverLinePattern).FindSubmatch(f.Data)
+		if m != nil && slices.Contains(right, strings.TrimSuffix(string(m[1]), "/")) {
+			continue
+		}
+		server := "no server"
+		if m != nil {
+			server = string(m[1])
+		}
+		found = append(found, usage("kubeconfig-server", f.Path+" names "+server+", which is no API server of the cluster", f.Path,
+			"API servers: "+strings.Join(right, ", "), rebuild)...)
+	}
+	return found
+}
