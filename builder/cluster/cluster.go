@@ -7,6 +7,10 @@ const (
 	Kind       = "Cluster"
 )
 
+// MaxDockerMajor is the first docker release that kubelet 1.20 cannot use: its API lost VirtualSize, and kubelet then says
+// "Id or size of image is not set" (https://github.com/moby/moby/issues/47207).
+const MaxDockerMajor = 25
+
 // File is a cluster file with its defaults filled in.
 type File struct {
 	APIVersion string   `yaml:"apiVersion"`
@@ -20,6 +24,8 @@ type File struct {
 	Etcd       Etcd     `yaml:"etcd"`
 	OS         OS       `yaml:"host"`
 	Security   Security `yaml:"security"`
+
+	warnings []Problem
 }
 
 // Metadata names the site.

@@ -1,0 +1,203 @@
+package cluster
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"offgrid/builder/internal/strictyaml"
+)
+
+// maxHosts bounds what one site may be; beyond it a bundle with a pack for each host stops being the right tool.
+const maxHosts = 500
+
+type linter struct {
+	file   *File
+	source *strictyaml.Source
+	silent map[string]bool // paths that have a finding already
+	found  []strictyaml.Problem
+	warned []strictyaml.Problem
+}
+
+func (l *linter) problem(path []any, format string, args ...any) (strictyaml.Problem, bool) {
+	line, column := l.source.Position(path...)
+	p := strictyaml.Problem{Line: line, Column: column, Path: strictyaml.Path(path...), Text: fmt.Sprintf(format, args...)}
+	return p, !l.silent[p.Path]
+}
+
+func (l *linter) wrong(path []any, format string, args ...any) {
+	if p, ok := l.problem(path, format, args...); ok {
+		l.found = append(l.found, p)
+	}
+}
+
+func (l *linter) warn(path []any, format string, args ...any) {
+	if p, ok := l.problem(path, format, args...); ok {
+		l.warned = append(l.warned, p)
+	}
+}
+
+func at(path ...any) []any { return path }
+
+func (l *linter) run() {
+	l.header()
+	l.versions()
+	l.hosts()
+	l.quorum()
+	l.masters()
+	l.network()
+	l.api()
+	l.etcd()
+	l.host()
+	l.security()
+}
+
+func (l *linter) header() {
+	f := l.file
+	if f.APIVersion != APIVersion {
+		l.wrong(at("apiVersion"), "the file must begin with \"apiVersion: %s\"; it says %q", APIVersion, f.APIVersion)
+	}
+	if f.Kind != Kind {
+		l.wrong(at("kind"), "the file must say \"kind: %s\"; it says %q", Kind, f.Kind)
+	}
+	if !isLabel(f.Metadata.Name) {
+		l.wrong(at("metadata", "name"), "%q is not a usable site name: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit", f.Metadata.Name)
+	}
+	l.oneOf(at("network", "proxyMode"), f.Network.ProxyMode, "ipvs", "iptables")
+	l.oneOf(at("nodes", "nameFrom"), f.Nodes.NameFrom, "ip", "hostname")
+}
+
+func (l *linter) oneOf(path []any, got string, want ...string) {
+	if !slices.Contains(want, got) {
+		l.wrong(path, "%q is not a choice here; choose one of: %s", got, strings.Join(want, ", "))
+	}
+}
+
+func (l *linter) versions() {
+	v := l.file.Versions
+	if v.Kubernetes != "" && !hasNumbers(v.Kubernetes, "v1.20.") {
+		l.wrong(at("versions", "kubernetes"), "%q: this release knows Kubernetes v1.20 only, for example v1.20.15", v.Kubernetes)
+	}
+	if v.Etcd != "" && !hasNumbers(v.Etcd, "v3.4.") {
+		l.wrong(at("versions", "etcd"), "%q: this release knows etcd v3.4 only, for example v3.4.26", v.Etcd)
+	}
+	if v.Docker == "" {
+		return
+	}
+	first, _, _ := strings.Cut(v.Docker, ".")
+	major, err := strconv.Atoi(first)
+	switch {
+	case err != nil || !hasNumbers(v.Docker, first+"."):
+		l.wrong(at("versions", "docker"), "%q is not a docker version such as 20.10.24", v.Docker)
+	case major >= MaxDockerMajor:
+		l.wrong(at("versions", "docker"), "docker %s does not work with Kubernetes v1.20: from 25 on its API lacks what kubelet reads (image sizes); use 20.10 or 19.03", v.Docker)
+	}
+}
+
+// hasNumbers reports whether s is prefix and then one to three groups of digits and dots.
+func hasNumbers(s, prefix string) bool {
+	rest, ok := strings.CutPrefix(s, prefix)
+	if !ok || len(s) > 20 {
+		return false
+	}
+	for part := range strings.SplitSeq(rest, ".") {
+		if part == "" || strings.Trim(part, "0123456789") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *linter) quorum() {
+	n := len(l.file.With(RoleEtcd))
+	switch {
+	case n == 0:
+		l.wrong(at("hosts"), "no host has the role etcd; it takes 3 (or 5)")
+	case n < 3:
+		l.wrong(at("hosts"), "%d etcd %s: losing one host would lose the cluster; it takes 3 (or 5)", n, plural(n, "member", "members"))
+	case n%2 == 0:
+		l.wrong(at("hosts"), "%d etcd members: an even count survives no more failures than %d and fails more often; use %d or %d", n, n-1, n-1, n+1)
+	case n > 7:
+		l.warn(at("hosts"), "%d etcd members make every write slow; 3 or 5 are enough", n)
+	}
+}
+
+func (l *linter) masters() {
+	masters, nodes := l.file.With(RoleMaster), l.file.With(RoleNode)
+	if len(masters) == 0 {
+		l.wrong(at("hosts"), "no host has the role master; it takes at least 1")
+	}
+	if len(masters) > 1 {
+		l.warn(at("api", "endpoint"), "%d masters but no load balancer yet: nodes reach the API at %s alone and stand still when that host is down", len(masters), l.file.API.Endpoint)
+	}
+	if len(nodes) == 0 {
+		l.warn(at("hosts"), "no host has the role node: the cluster can run nothing")
+	}
+}
+
+func (l *linter) etcd() {
+	dir := l.file.Etcd.DataDir
+	if !isCleanPath(dir) || strings.Count(dir, "/") < 3 {
+		l.wrong(at("etcd", "dataDir"), "%q is not usable: an absolute path at least three levels deep, of letters, digits and . _ - /, for example /var/lib/etcd/default.etcd", dir)
+		return
+	}
+	for _, top := range []string{"/opt/etcd/", "/opt/kubernetes/", "/etc/", "/usr/", "/boot/", "/dev/", "/proc/", "/sys/", "/run/", "/tmp/", "/var/tmp/", "/var/run/", "/var/lib/offgrid/", "/var/lib/docker/", "/var/lib/kubelet/"} {
+		if strings.HasPrefix(dir+"/", top) {
+			l.wrong(at("etcd", "dataDir"), "%q lies in %s, which is not for data", dir, strings.TrimSuffix(top, "/"))
+		}
+	}
+}
+
+func (l *linter) host() {
+	o := l.file.OS
+	l.oneOf(at("host", "firewall"), o.Firewall, "disable", "keep")
+	l.oneOf(at("host", "selinux"), o.SELinux, "disabled", "permissive", "keep")
+	l.oneOf(at("host", "ipv6"), o.IPv6, "disable", "keep")
+	for i, s := range o.NTP.Servers {
+		if _, err := netip.ParseAddr(s); err != nil && !isName(s) {
+			l.wrong(at("host", "ntp", "servers", i), "%q is neither an IP address nor a host name", s)
+		}
+		if slices.Index(o.NTP.Servers, s) < i {
+			l.wrong(at("host", "ntp", "servers", i), "%q is listed twice", s)
+		}
+	}
+	if _, ok := l.file.HostNamed(o.NTP.FallbackHost); !ok && o.NTP.FallbackHost != "" {
+		l.wrong(at("host", "ntp", "fallbackHost"), "%q is not the name of a host in this file", o.NTP.FallbackHost)
+	}
+	l.between(at("host", "ntp", "maxSkewSeconds"), o.NTP.MaxSkewSeconds, 1, 60)
+	size := o.DockerLog.MaxSize
+	if digits := strings.TrimRight(size, "kmg"); len(size)-len(digits) != 1 || len(digits) > 6 || strings.Trim(digits, "0123456789") != "" || strings.TrimLeft(digits, "0") != digits || digits == "" {
+		l.wrong(at("host", "dockerLog", "maxSize"), "%q is not a size: a number and k, m or g, for example 500m", size)
+	}
+	l.between(at("host", "dockerLog", "maxFile"), o.DockerLog.MaxFile, 1, 100)
+}
+
+func (l *linter) security() {
+	s := l.file.Security
+	ttl, err := time.ParseDuration(s.BootstrapTTL)
+	if err != nil || ttl < time.Hour || ttl > 8760*time.Hour || ttl%time.Second != 0 {
+		l.wrong(at("security", "bootstrapTTL"), "%q is not usable: from 1h to 8760h (a year), for example 720h", s.BootstrapTTL)
+	}
+	l.oneOf(at("security", "componentStatusPorts"), s.ComponentStatusPorts, "loopback", "off")
+	l.between(at("security", "certCAYears"), s.CertCAYears, 1, 30)
+	l.between(at("security", "certLeafYears"), s.CertLeafYears, 1, 30)
+	if s.CertLeafYears > s.CertCAYears {
+		l.wrong(at("security", "certLeafYears"), "certificates of %d years would outlive their CA of %d", s.CertLeafYears, s.CertCAYears)
+	}
+}
+
+func (l *linter) between(path []any, got, low, high int) {
+	if got < low || got > high {
+		l.wrong(path, "%d is out of range: from %d to %d", got, low, high)
+	}
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
+}
