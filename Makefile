@@ -1,0 +1,56 @@
+# The logic is in Go and in lab/; this only names it.
+GO     ?= go
+STATIC := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid="
+TESTED  = $$($(GO) list ./... | grep -v '^offgrid/lab/e2e')
+
+.PHONY: build test lint cross fuzz repro bench demo demo-down e2e e2e-full clean
+
+build: ## bin/install and bin/bundle, static
+	$(STATIC) -o bin/install ./cmd/install
+	$(STATIC) -o bin/bundle ./cmd/bundle
+
+test: ## unit, script and integration tests: no root, no network but loopback
+	$(GO) vet ./...
+	@unformatted="$$(gofmt -l cmd bundle builder installer manifests lab)"; \
+	if [ -n "$$unformatted" ]; then echo "gofmt -w these: $$unformatted"; exit 1; fi
+	$(GO) test -race $(TESTED)
+
+lint: ## what golangci-lint finds beyond go vet
+	golangci-lint run
+
+cross: ## bundle runs on every machine that people build on; install only where the hosts are
+	GOOS=linux   GOARCH=amd64 $(STATIC) -o /dev/null ./cmd/install
+	GOOS=linux   GOARCH=arm64 $(STATIC) -o /dev/null ./cmd/bundle
+	GOOS=darwin  GOARCH=amd64 $(STATIC) -o /dev/null ./cmd/bundle
+	GOOS=darwin  GOARCH=arm64 $(STATIC) -o /dev/null ./cmd/bundle
+	GOOS=windows GOARCH=amd64 $(STATIC) -o /dev/null ./cmd/bundle
+
+FUZZTIME ?= 30s
+fuzz: ## every Fuzz function for FUZZTIME
+	@set -e; for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+	    echo "== $$package $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package; \
+	  done; \
+	done
+
+repro: ## the same source gives the same programs and the same bundles, whatever the directory, time zone and umask
+	lab/repro
+
+bench: ## ratios against doing it by hand
+	lab/bench/run
+
+demo: build ## a cluster on this machine; root
+	lab/demo
+
+demo-down:
+	lab/demo-down
+
+e2e: build ## the lab's hosts, with all that can go wrong; root
+	lab/e2e
+
+e2e-full: build
+	lab/e2e --full
+
+clean:
+	rm -rf bin
