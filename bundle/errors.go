@@ -1,0 +1,75 @@
+package bundle
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrCutShort is the cause in a *DamageError when the bundle ends before it should: the copy was not finished.
+var ErrCutShort = errors.New("the file is cut short")
+
+// ErrNotCarried is the cause when a directory bundle lacks a blob that was left on the medium on purpose.
+var ErrNotCarried = errors.New("this blob was not carried to the host; it is on the medium that the bundle came from")
+
+// FormatError says that a bundle was made by a release that knows a newer format, or an older one that is not read any more.
+type FormatError struct {
+	Path  string
+	Found int
+	Known int // what this package reads
+}
+
+func (e *FormatError) Error() string {
+	age := "newer"
+	if e.Found < e.Known {
+		age = "older"
+	}
+	return fmt.Sprintf("%s: bundle format %d is %s than format %d, which this program reads", e.Path, e.Found, age, e.Known)
+}
+
+// NotABundleError says that a file or directory is something else.
+type NotABundleError struct {
+	Path string
+	Why  string // what it looks like: "it begins like a gzip file"
+}
+
+func (e *NotABundleError) Error() string {
+	return fmt.Sprintf("%s: not an offgrid bundle: %s", e.Path, e.Why)
+}
+
+// DamageError says which part of a bundle is not what it was when the bundle was written. Err is ErrCutShort, a
+// *DigestError or a text.
+type DamageError struct {
+	Path     string
+	Artifact string // for people: "kubelet", "role index", "host pack of node01"
+	Where    string // part of the artifact: "frame 3 of 28", "tar header"; may be ""
+	Offset   int64  // first byte in which the damage lies; counted in the bundle file, or in the blob's file of a directory
+	Length   int64  // how many bytes the damage lies within; 0 when the file ends at Offset
+	Err      error
+}
+
+func (e *DamageError) Error() string {
+	where := e.Where
+	if where != "" {
+		where += ", "
+	}
+	span := fmt.Sprintf("bytes %d to %d", e.Offset, e.Offset+e.Length-1)
+	if e.Length <= 1 {
+		span = fmt.Sprintf("byte %d", e.Offset)
+	}
+	return fmt.Sprintf("%s: %s is damaged (%s%s): %v", e.Path, e.Artifact, where, span, e.Err)
+}
+
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// NotCarriedError says that a directory bundle does not hold a blob. It wraps ErrNotCarried.
+type NotCarriedError struct {
+	Path   string
+	Name   string // artifact
+	Digest Digest
+}
+
+func (e *NotCarriedError) Error() string {
+	return fmt.Sprintf("%s: %s (%s): %v", e.Path, e.Name, e.Digest.Short(), ErrNotCarried)
+}
+
+func (e *NotCarriedError) Unwrap() error { return ErrNotCarried }

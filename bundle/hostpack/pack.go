@@ -1,0 +1,111 @@
+package hostpack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+
+	"offgrid/bundle"
+)
+
+// MaxFiles bounds the files of a pack: a host has some dozens.
+const MaxFiles = 1024
+
+// Seal returns the bytes of a pack as a bundle holds them. Format 0 seals nothing: they are canonical JSON.
+func Seal(p *Pack) ([]byte, error) {
+	c := *p
+	if c.Files == nil {
+		c.Files = []File{}
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	data, err := bundle.MarshalCanonical(c)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > bundle.MaxPackSize {
+		return nil, fmt.Errorf("sealing pack of %q: %d bytes are more than the limit of %d", p.Host, len(data), bundle.MaxPackSize)
+	}
+	return data, nil
+}
+
+// Unseal reads what Seal wrote.
+func Unseal(data []byte) (*Pack, error) {
+	var p Pack
+	if err := bundle.DecodeCanonical(data, &p, bundle.MaxPackSize); err != nil {
+		return nil, fmt.Errorf("opening host pack: %w", err)
+	}
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	return &p, nil
+}
+
+// Read opens the pack of a host and returns it with the digest of its stored bytes. It must be of the bundle's cluster and
+// role and of that host and its address.
+func Read(ctx context.Context, b *bundle.Bundle, host string) (*Pack, bundle.Digest, error) {
+	s, ok := b.PackBlob(host)
+	if !ok {
+		return nil, bundle.Digest{}, fmt.Errorf("opening host pack: the bundle has none for %q, only for %s", host, strings.Join(b.PackHosts(), ", "))
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, s.Digest, err
+	}
+	r, _, err := b.Stored(s.Digest)
+	if err != nil {
+		return nil, s.Digest, err
+	}
+	data, err := io.ReadAll(r)
+	if err = errors.Join(err, r.Close()); err != nil {
+		return nil, s.Digest, err
+	}
+	p, err := Unseal(data)
+	if err != nil {
+		return nil, s.Digest, fmt.Errorf("%s: %w", b.Path, err)
+	}
+	h, _ := b.Role.Host(host)
+	if p.Cluster != b.Role.Cluster.ID || p.Role != b.Role.Role || p.Host != host || p.IP != h.IP {
+		return nil, s.Digest, fmt.Errorf("opening host pack of %q: it is for %s %q (%s) of cluster %s", host, p.Role, p.Host, p.IP, p.Cluster)
+	}
+	return p, s.Digest, nil
+}
+
+// Validate returns all faults of a pack, joined.
+func (p *Pack) Validate() error {
+	var faults []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf("host pack of %q: "+format, append([]any{p.Host}, args...)...))
+		}
+	}
+	check(p.Format == bundle.Format, "format is %d, want %d", p.Format, bundle.Format)
+	check(p.Cluster != "" && p.Role != "" && p.Host != "", "cluster, role or host is empty")
+	_, err := netip.ParseAddr(p.IP)
+	check(err == nil, "IP: %v", err)
+	if len(p.Files) > MaxFiles {
+		check(false, "%d files are more than the limit of %d", len(p.Files), MaxFiles)
+		return errors.Join(faults...)
+	}
+	last := ""
+	for _, f := range p.Files {
+		err := bundle.CheckPath(f.Path)
+		check(err == nil, "%v", err)
+		check(last < f.Path, "%q comes before %q: not sorted, or twice", last, f.Path)
+		check(f.Mode <= 0o777, "%q: mode is %#o", f.Path, f.Mode)
+		check(!f.Secret || f.Mode&0o007 == 0, "%q: it is secret, but its mode %#o lets everybody at it", f.Path, f.Mode)
+		last = f.Path
+	}
+	if t := p.Token; t != nil {
+		check(isToken(t.ID, 6) && isToken(t.Secret, 16), "token: want 6 and 16 characters of a-z and 0-9")
+		check(t.TTLSeconds > 0, "token: it lives %d s", t.TTLSeconds)
+	}
+	return errors.Join(faults...)
+}
+
+func isToken(s string, n int) bool {
+	return len(s) == n && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
+}

@@ -1,0 +1,232 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"reflect"
+	"slices"
+)
+
+// Bundle is an open bundle. Its methods may be called by several goroutines at once; its fields are for reading only.
+type Bundle struct {
+	Path       string
+	Size       int64 // bytes of the bundle file; 0 for a directory
+	IsDir      bool  // only what was carried to a host is here
+	Root       Index
+	RootDigest Digest // identifies the bundle with everything in it
+	Manifest   Manifest
+	Role       RoleIndex
+
+	src    source
+	blobs  []StoredBlob          // what the metadata refers to, in the order of the tar after the first three
+	byHash map[Digest]int        // index in blobs
+	packs  map[string]packPlace  // by host
+	images map[string]ImageBlobs // by ref
+	codec  codec
+}
+
+// packPlace is where a host's pack is.
+type packPlace struct{ manifest, pack, config Digest }
+
+// ImageBlobs are the blobs of a container image that are aboard, all kept as the registry served them.
+type ImageBlobs struct {
+	Index    Descriptor // our OCI index of one manifest: what the ref name points to
+	Manifest Descriptor // OCI or Docker schema 2
+	Config   Descriptor
+	Layers   []Descriptor
+}
+
+// Open opens the bundle at path, a file or a directory. It reads and checks all metadata, and of everything else the tar
+// headers and the sizes: a file that is cut short is noticed here. The content of artifacts is checked when it is read,
+// or by Verify. Errors are *NotABundleError, *FormatError, *DamageError (several are joined) or the system's.
+func Open(path string) (*Bundle, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening bundle: %w", err)
+	}
+	if info.IsDir() {
+		d, err := openDirectory(path)
+		if err != nil {
+			return nil, err
+		}
+		return load(&Bundle{Path: path, IsDir: true, src: d})
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &NotABundleError{Path: path, Why: "it is neither a regular file nor a directory"}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening bundle: %w", err)
+	}
+	b, err := openArchive(path, f, info.Size(), f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// OpenReaderAt opens a bundle file of the given size in r. name is for messages. Close does not close r.
+func OpenReaderAt(name string, r io.ReaderAt, size int64) (*Bundle, error) {
+	return openArchive(name, r, size, nil)
+}
+
+func openArchive(path string, r io.ReaderAt, size int64, closer io.Closer) (*Bundle, error) {
+	a := &archive{path: path, r: r, size: size, closer: closer}
+	if err := a.scan(); err != nil {
+		return nil, err
+	}
+	return load(&Bundle{Path: path, Size: size, src: a})
+}
+
+// Close frees what the bundle holds.
+func (b *Bundle) Close() error {
+	b.codec.close()
+	return b.src.Close()
+}
+
+// load reads the metadata of b.
+func load(b *Bundle) (*Bundle, error) {
+	b.byHash, b.packs, b.images = map[Digest]int{}, map[string]packPlace{}, map[string]ImageBlobs{}
+	idx, _ := b.src.index()
+	if n, ok := indexFormat(idx); ok && n != Format {
+		return nil, &FormatError{Path: b.Path, Found: n, Known: Format}
+	}
+	if err := b.loadRoot(idx); err != nil {
+		return nil, err
+	}
+	if err := b.loadRole(); err != nil {
+		return nil, err
+	}
+	faults := b.loadRefs()
+	slices.SortFunc(b.blobs, StoredBlob.order)
+	for i, s := range b.blobs {
+		b.byHash[s.Digest] = i
+	}
+	if a, ok := b.src.(*archive); ok {
+		faults = append(faults, b.checkMembers(a)...)
+	} else {
+		faults = append(faults, b.checkSizes()...)
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return b, nil
+}
+
+// loadRoot reads the root and checks that index.json is the one that belongs to it.
+func (b *Bundle) loadRoot(idx []byte) error {
+	_, known := indexFormat(idx)
+	var ok bool
+	if b.RootDigest, ok = b.findRoot(idx); !ok {
+		if !known {
+			return &NotABundleError{Path: b.Path, Why: "its index.json is not one of ours"}
+		}
+		return b.missing(Digest{}, "root index")
+	}
+	data, err := b.metadata(b.RootDigest, -1, "root index", MaxIndexJSON, &b.Root)
+	if err != nil && !known {
+		return &NotABundleError{Path: b.Path, Why: "neither its index.json nor its third member is one of ours"}
+	}
+	if err != nil {
+		return err
+	}
+	if err := checkRoot(&b.Root); err != nil {
+		return b.damage(b.RootDigest, "root index", err)
+	}
+	want, err := MarshalCanonical(topIndex(Descriptor{Digest: b.RootDigest, Size: int64(len(data))}, &b.Root))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(want, idx) {
+		_, at := b.src.index()
+		return &DamageError{
+			Path: b.Path, Artifact: indexName, Offset: at + int64(firstDifference(want, idx)), Length: 1,
+			Err: errors.New("it does not belong to the root index"),
+		}
+	}
+	return nil
+}
+
+// findRoot returns the digest of the root: of the third member, or in a directory the first that index.json names.
+func (b *Bundle) findRoot(idx []byte) (Digest, bool) {
+	if a, ok := b.src.(*archive); ok {
+		if len(a.order) == 0 {
+			return Digest{}, false
+		}
+		return a.order[0], true
+	}
+	var top Index
+	if json.Unmarshal(idx, &top) != nil || len(top.Manifests) == 0 {
+		return Digest{}, false
+	}
+	return top.Manifests[0].Digest, true
+}
+
+// checkRoot checks what does not follow from the rest: there is a role first, then packs, then images.
+func checkRoot(root *Index) error {
+	if root.SchemaVersion != 2 || root.MediaType != MediaTypeIndex || root.ArtifactType != ArtifactTypeBundle {
+		return fmt.Errorf("it is not a root index: artifact type %q", root.ArtifactType)
+	}
+	if len(root.Manifests) == 0 || len(root.Manifests) > 1+MaxHosts+MaxImages {
+		return fmt.Errorf("%d manifests", len(root.Manifests))
+	}
+	for _, d := range root.Manifests {
+		if d.Size < 0 || d.Size > MaxIndexJSON {
+			return fmt.Errorf("manifest %s has %d bytes", d.Digest.Short(), d.Size)
+		}
+	}
+	return uniqueRefs(root.Manifests)
+}
+
+// loadRole reads the role manifest and the role index. Each must be the one that Write makes of the index.
+func (b *Bundle) loadRole() error {
+	md := b.Root.Manifests[0]
+	data, err := b.metadata(md.Digest, md.Size, "role manifest", MaxIndexJSON, &b.Manifest)
+	if err != nil {
+		return err
+	}
+	config := b.Manifest.Config
+	index, err := b.metadata(config.Digest, config.Size, "role index", MaxRoleIndexSize, &b.Role)
+	if err != nil {
+		return err
+	}
+	if err := b.Role.Validate(); err != nil {
+		return b.damage(config.Digest, "role index", err)
+	}
+	return b.checkRole(data, index)
+}
+
+// checkRole checks that the root and the role manifest (data) are the ones that belong to the role index.
+func (b *Bundle) checkRole(data, index []byte) error {
+	md, config := b.Root.Manifests[0], b.Manifest.Config
+	want, err := MarshalCanonical(roleManifest(descriptorOf(MediaTypeRoleIndex, index), &b.Role))
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(want, data) {
+		return b.damage(md.Digest, "role manifest", errors.New("it does not belong to the role index"))
+	}
+	if !reflect.DeepEqual(md, named(descriptorOf(MediaTypeManifest, data), b.Role.Role, ArtifactTypeRole)) {
+		return b.damage(b.RootDigest, "root index", errors.New("its first manifest is not the role's"))
+	}
+	if !maps.Equal(b.Root.Annotations, rootAnnotations(&b.Role)) {
+		return b.damage(b.RootDigest, "root index", errors.New("its annotations are not the role's"))
+	}
+	root, err := MarshalCanonical(b.Root)
+	if err != nil {
+		return err
+	}
+	b.expect(StoredBlob{Digest: b.RootDigest, Size: int64(len(root)), Name: "root index"})
+	b.expect(StoredBlob{Digest: md.Digest, Size: md.Size, Name: "role manifest"})
+	b.expect(StoredBlob{Digest: config.Digest, Size: config.Size, Name: "role index"})
+	for _, a := range b.Role.Artifacts {
+		b.expect(StoredBlob{Digest: a.Blob.Stored, Size: a.Blob.StoredSize, Name: a.Name})
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package bundle
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+
+	"offgrid/bundle/progress"
+)
+
+// Verify reads every blob that is here and compares it with its digest. It goes on after a fault and returns all of them,
+// in the order of the bundle: each is a *DamageError that names the artifact, the frame where there are frames, and the
+// bytes. What a directory lacks is no fault. Only a done context ends it early; its error comes last then.
+//
+// Verify looks at the stored bytes. That what they decode to is right as well is the writer's promise and is checked
+// whenever content is read; VerifyContent does so for all of it.
+func (b *Bundle) Verify(ctx context.Context, report progress.Func) []error {
+	blobs := slices.DeleteFunc(b.Blobs(), func(s StoredBlob) bool { return !b.HasStored(s.Digest) })
+	found := make([][]error, len(blobs))
+	each(len(blobs), func(i int) {
+		if ctx.Err() == nil {
+			found[i] = b.verifyBlob(ctx, blobs[i], report)
+		}
+	})
+	faults := slices.Concat(found...)
+	if err := ctx.Err(); err != nil {
+		faults = append(faults, err)
+	}
+	return faults
+}
+
+// VerifyContent decodes every artifact that is here and compares it with the digest of its content. It returns one fault
+// per artifact.
+func (b *Bundle) VerifyContent(ctx context.Context, report progress.Func) []error {
+	var faults []error
+	for _, a := range b.Role.Artifacts {
+		report.Report(progress.Event{Phase: "verify", Item: a.Name, Kind: progress.Start, Total: a.Blob.Size})
+		r, err := b.Content(ctx, a.Blob, a.Name)
+		if errors.Is(err, ErrNotCarried) {
+			report.Report(progress.Event{Phase: "verify", Item: a.Name, Kind: progress.Skip, Text: "not carried to this host"})
+			continue
+		}
+		if err == nil {
+			_, err = io.Copy(io.Discard, r)
+			r.Close()
+		}
+		if err != nil {
+			faults = append(faults, err)
+		}
+		if ctx.Err() != nil {
+			return faults
+		}
+		report.Report(progress.Event{Phase: "verify", Item: a.Name, Kind: progress.Done, Done: a.Blob.Size, Total: a.Blob.Size})
+	}
+	return faults
+}
+
+// each calls f for 0 to n-1, a few at a time. The last come first: they are the big ones.
+func each(n int, f func(i int)) {
+	next := make(chan int)
+	var group sync.WaitGroup
+	for range workerCount(0) {
+		group.Go(func() {
+			for i := range next {
+				f(i)
+			}
+		})
+	}
+	for i := n - 1; i >= 0; i-- {
+		next <- i
+	}
+	close(next)
+	group.Wait()
+}
+
+// verifyBlob hashes a blob whole. Only when that fails are its frames looked at, to say where.
+func (b *Bundle) verifyBlob(ctx context.Context, s StoredBlob, report progress.Func) []error {
+	report.Report(progress.Event{Phase: "verify", Item: s.Name, Kind: progress.Start, Total: s.Size})
+	e, err := b.find(s.Digest, s.Name)
+	if err != nil {
+		return []error{err}
+	}
+	defer e.Close()
+	counted := &countingReader{ctx: ctx.Err, r: e.reader(), item: s.Name, total: s.Size, report: report}
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, newVerifyReader(counted, s.Name, s.Digest, s.Size), make([]byte, 1<<20))
+	if err == nil {
+		report.Report(progress.Event{Phase: "verify", Item: s.Name, Kind: progress.Done, Done: s.Size, Total: s.Size})
+		return nil
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	report.Report(progress.Event{Phase: "verify", Item: s.Name, Kind: progress.Warn, Text: "damaged"})
+	if faults := b.verifyFrames(e, s); len(faults) > 0 {
+		return faults
+	}
+	return []error{b.damage(s.Digest, s.Name, err)}
+}
+
+// verifyFrames finds the damaged frames of a blob, if it has frames.
+func (b *Bundle) verifyFrames(e *extent, s StoredBlob) []error {
+	i := slices.IndexFunc(b.Role.Artifacts, func(a Artifact) bool { return a.Blob.Stored == s.Digest })
+	if i < 0 {
+		return nil
+	}
+	blob := b.Role.Artifacts[i].Blob
+	var faults []error
+	var offset int64
+	for k, f := range blob.Frames {
+		stored := b.codec.buffer(f.Stored)
+		n, err := e.r.ReadAt(stored, e.offset+offset)
+		if int64(n) == f.Stored {
+			err = nil
+			if got := DigestOf(stored); got != f.Digest {
+				err = &DigestError{Name: "frame", Want: f.Digest, Got: got, Size: f.Stored}
+			}
+		}
+		b.codec.put(stored)
+		if err != nil {
+			faults = append(faults, frameDamage(b, s.Name, blob, e, k, offset, err))
+		}
+		offset += f.Stored
+	}
+	return faults
+}
+
+// countingReader reports how far reading has come, once per MiB or more.
+type countingReader struct {
+	ctx    func() error
+	r      io.Reader
+	item   string
+	total  int64
+	done   int64
+	said   int64
+	report progress.Func
+}
+
+// Read implements io.Reader.
+func (c *countingReader) Read(p []byte) (int, error) {
+	if err := c.ctx(); err != nil {
+		return 0, err
+	}
+	n, err := c.r.Read(p)
+	c.done += int64(n)
+	if c.done-c.said >= 1<<20 {
+		c.said = c.done
+		c.report.Report(progress.Event{Phase: "verify", Item: c.item, Kind: progress.Advance, Done: c.done, Total: c.total})
+	}
+	return n, err
+}
