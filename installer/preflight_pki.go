@@ -113,8 +113,8 @@ func checkLeaf(in *PreflightInput, r *RoleInput, c packCert, pool *x509.CertPool
 	if !serves {
 		return found
 	}
-	if err := c.cert.VerifyHostname(in.Want.IP); err != nil {
-		found = append(found, usage("certificate-address", c.path+" is not for "+in.Want.IP, c.path,
+	if err := c.cert.VerifyHostname(r.Pack.IP); err != nil {
+		found = append(found, usage("certificate-address", c.path+" is not for "+r.Pack.IP, c.path,
 			"clients refuse a server whose certificate does not name its address", rebuild)...)
 	}
 	if r.Index.Role == bundle.RoleMaster {
