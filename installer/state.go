@@ -1,0 +1,173 @@
+package installer
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"offgrid/bundle"
+	"offgrid/installer/host"
+)
+
+// StateDir is where a host keeps what a later boot, a resume and an uninstall need. JOURNAL.md describes what is in it.
+const StateDir = "/var/lib/offgrid"
+
+// Names in StateDir.
+const (
+	journalName = "journal.jsonl"
+	lockName    = "lock"
+	installName = "install"
+	rolesName   = "roles"
+	wantName    = "want.json"
+)
+
+// InstallPath is where the installer keeps a copy of itself.
+func InstallPath() string { return path.Join(StateDir, installName) }
+
+// RoleDir is where what was carried of a role's bundle lies: a bundle directory, and want.json beside its blobs.
+func RoleDir(role string) string { return path.Join(StateDir, rolesName, role) }
+
+// RoleOrder lists the roles in the order in which a host with several of them is made.
+func RoleOrder() []string {
+	return []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode, bundle.RoleLB}
+}
+
+// Installed is roles/ROLE/want.json: what the operator asked for when the role was carried.
+type Installed struct {
+	Format int           `json:"format"` // 0
+	Role   string        `json:"role"`
+	IP     string        `json:"ip"`
+	Host   string        `json:"host"`   // name of the host in the cluster file; "" when it joined by its address alone
+	Bundle bundle.Digest `json:"bundle"` // of the bundle's root
+}
+
+// LockedError says that another installer is at work.
+type LockedError struct {
+	Path string
+	PID  string // of the one that holds the lock, as it wrote it; "" when it had not yet
+}
+
+func (e *LockedError) Error() string {
+	if e.PID == "" {
+		return fmt.Sprintf("locking %s: another installer is running", e.Path)
+	}
+	return fmt.Sprintf("locking %s: another installer is running, process %s", e.Path, e.PID)
+}
+
+// StateLock is the state directory, held for this process alone.
+type StateLock struct {
+	dir  string
+	lock *os.File
+}
+
+// LockState makes the state directory at dir unless it is there, and locks it until Close. When somebody else holds the
+// lock, it returns a *LockedError.
+func LockState(dir string) (*StateLock, error) {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("making the state directory: %w", err)
+	}
+	name := filepath.Join(dir, lockName)
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("locking: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("locking %s: %w", name, err)
+		}
+		holder, err := io.ReadAll(io.LimitReader(f, 32))
+		if err != nil {
+			holder = nil
+		}
+		return nil, &LockedError{Path: name, PID: strings.TrimSpace(string(holder))}
+	}
+	s := &StateLock{dir: dir, lock: f}
+	err = f.Truncate(0)
+	if err == nil {
+		_, err = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", name, err), s.Close())
+	}
+	return s, nil
+}
+
+// Close gives the lock back.
+func (s *StateLock) Close() error { return s.lock.Close() }
+
+// Journal opens the journal for writing.
+func (s *StateLock) Journal(o JournalOptions) (*Journal, error) {
+	return OpenJournal(filepath.Join(s.dir, journalName), o)
+}
+
+// InstalledRoles reads what was asked for from the state directory of a host, in the order of RoleOrder. It needs no lock.
+// A role whose carrying was interrupted before want.json was written is not among them.
+func InstalledRoles(h host.Host) ([]Installed, error) {
+	var roles []Installed
+	for _, role := range RoleOrder() {
+		name := path.Join(RoleDir(role), wantName)
+		data, err := host.ReadFile(h, name, inlineMax)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		var in Installed
+		if err := bundle.DecodeStrict(data, &in, inlineMax); err != nil {
+			return nil, fmt.Errorf("reading %s: %w", name, err)
+		}
+		if in.Format != 0 {
+			return nil, fmt.Errorf("reading %s: format %d is newer than this installer", name, in.Format)
+		}
+		if in.Role != role {
+			return nil, fmt.Errorf("reading %s: it is about role %q", name, in.Role)
+		}
+		roles = append(roles, in)
+	}
+	return roles, nil
+}
+
+// removeState removes the state directory when nothing is left to undo. The journal goes after everything else but the
+// lock, so that a crash on the way leaves an uninstall that can be repeated.
+func removeState(u Undoing) error {
+	names, err := u.Host.ReadDir(StateDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name == journalName || name == lockName {
+			continue
+		}
+		if _, err := removeTree(u, path.Join(StateDir, name)); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{journalName, lockName, ""} {
+		if err := u.Host.Remove(path.Join(StateDir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeJSON writes a value with a newline at its end.
+func writeJSON(h host.Host, name string, v any, mode fs.FileMode) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", name, err)
+	}
+	return h.Write(name, bytes.NewReader(append(data, '\n')), host.Meta{Mode: mode})
+}

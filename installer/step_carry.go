@@ -1,0 +1,203 @@
+package installer
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"strings"
+
+	"offgrid/bundle"
+	"offgrid/installer/host"
+)
+
+const kindCarry = "carry"
+
+// CarryStep copies to the state directory what the host needs when the medium is gone: the installer itself, and those
+// blobs of the role's bundle that a later boot, a put-back or an uninstall reads. want.json is written last: a role without
+// it was not carried.
+type CarryStep struct {
+	Bundle     *bundle.Bundle
+	Executable string // path of the running installer on the host
+	Role       string
+	IP         string
+	Host       string // name in the cluster file; "" when it has no pack
+}
+
+// carryBefore is a CarryStep's begin record.
+type carryBefore struct{}
+
+// ID implements Step.
+func (s *CarryStep) ID() string { return kindCarry + ":" + s.Role }
+
+// Line implements Step.
+func (s *CarryStep) Line() Line {
+	return Line{Verb: "carry", Object: s.Role + " bundle to " + RoleDir(s.Role), Why: "so that the medium may be removed"}
+}
+
+// wanted is the content of want.json.
+func (s *CarryStep) wanted() Installed {
+	return Installed{Role: s.Role, IP: s.IP, Host: s.Host, Bundle: s.Bundle.RootDigest}
+}
+
+// Check implements Step. It looks at names and sizes: every reader of a carried blob checks its digest.
+func (s *CarryStep) Check(ctx context.Context, h host.Host) (Status, error) {
+	installed, err := InstalledRoles(h)
+	if err != nil {
+		return Status{}, err
+	}
+	found := false
+	for _, in := range installed {
+		found = found || in == s.wanted()
+	}
+	if !found {
+		return Status{State: Needed, Why: "it is not carried yet"}, nil
+	}
+	target := carryTarget{h: h, dir: RoleDir(s.Role)}
+	for _, blob := range s.Bundle.CarriedBlobs(s.Host) {
+		has, err := target.Has(ctx, blob)
+		if err != nil || !has {
+			return Status{State: Needed, Why: blob.Name + " is not carried yet"}, err
+		}
+	}
+	for _, f := range s.Bundle.LayoutFiles() {
+		text, err := readOptional(h, path.Join(target.dir, f.Path))
+		if err != nil || text != string(f.Data) {
+			return Status{State: Needed, Why: f.Path + " is another bundle's"}, err
+		}
+	}
+	same, err := s.installerInPlace(h)
+	if err != nil || !same {
+		return Status{State: Needed, Why: InstallPath() + " is another installer"}, err
+	}
+	return Status{State: Satisfied}, nil
+}
+
+// installerInPlace reports whether the carried installer is the running one.
+func (s *CarryStep) installerInPlace(h host.Host) (bool, error) {
+	if s.Executable == InstallPath() {
+		return true, nil
+	}
+	now, err := h.Lstat(InstallPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	want, err := h.Stat(s.Executable)
+	if err != nil || now.Size() != want.Size() {
+		return false, err
+	}
+	a, _, err := host.DigestFile(h, InstallPath())
+	if err != nil {
+		return false, err
+	}
+	b, _, err := host.DigestFile(h, s.Executable)
+	return a == b, err
+}
+
+// Before implements Undoer.
+func (s *CarryStep) Before(context.Context, host.Host, bool) (json.RawMessage, error) {
+	return json.Marshal(carryBefore{})
+}
+
+// Do implements Step.
+func (s *CarryStep) Do(ctx context.Context, h host.Host) error {
+	same, err := s.installerInPlace(h)
+	if err == nil && !same {
+		err = copyFile(h, s.Executable, InstallPath(), host.Meta{Mode: 0o700})
+	}
+	if err != nil {
+		return fmt.Errorf("carrying the installer: %w", err)
+	}
+	target := carryTarget{h: h, dir: RoleDir(s.Role)}
+	if err := s.Bundle.Carry(ctx, s.Host, target); err != nil {
+		return err
+	}
+	if err := s.dropOthers(h, target.dir); err != nil {
+		return err
+	}
+	return writeJSON(h, path.Join(target.dir, wantName), s.wanted(), 0o600)
+}
+
+// dropOthers removes the blobs of an earlier bundle of the role, its pack above all.
+func (s *CarryStep) dropOthers(h host.Host, dir string) error {
+	blobs := path.Join(dir, "blobs", "sha256")
+	names, err := h.ReadDir(blobs)
+	if err != nil {
+		return err
+	}
+	keep := map[string]bool{}
+	for _, blob := range s.Bundle.CarriedBlobs(s.Host) {
+		keep[blob.Digest.Hex()] = true
+	}
+	for _, name := range names {
+		if !keep[name] {
+			if err := h.Remove(path.Join(blobs, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// copyFile copies a file on the host.
+func copyFile(h host.Host, from, to string, meta host.Meta) error {
+	r, err := h.Open(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return h.Write(to, r, meta)
+}
+
+// carryTarget is the directory of a role on the host.
+type carryTarget struct {
+	h   host.Host
+	dir string
+}
+
+// Has implements bundle.CarryTarget.
+func (t carryTarget) Has(_ context.Context, s bundle.StoredBlob) (bool, error) {
+	info, err := t.h.Lstat(path.Join(t.dir, s.Path()))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && info.Mode().IsRegular() && info.Size() == s.Size, err
+}
+
+// Put implements bundle.CarryTarget. A layout file that is right already is not written again, so that carrying from the
+// carried directory itself changes nothing.
+func (t carryTarget) Put(_ context.Context, name string, size int64, secret bool, r io.Reader) error {
+	full := path.Join(t.dir, name)
+	below := strings.TrimPrefix(path.Dir(full), StateDir+"/")
+	if err := stateDir(t.h, strings.Split(below, "/")...); err != nil {
+		return err
+	}
+	mode := fs.FileMode(0o644)
+	if secret {
+		mode = 0o600
+	}
+	if size <= inlineMax {
+		data, err := io.ReadAll(r)
+		if err != nil {
+			return err
+		}
+		if now, err := host.ReadFile(t.h, full, inlineMax); err == nil && bytes.Equal(now, data) {
+			return nil
+		}
+		r = bytes.NewReader(data)
+	}
+	return t.h.Write(full, r, host.Meta{Mode: mode})
+}
+
+// undoCarry removes what was carried of the role. It is the last thing that is undone: packages are carried, too.
+func undoCarry(_ context.Context, u Undoing) error {
+	_, err := removeTree(u, RoleDir(u.Object))
+	return err
+}
