@@ -41,10 +41,14 @@ func DecodeStrict(data []byte, v any, limit int64) error {
 }
 
 // DecodeCanonical is DecodeStrict for what MarshalCanonical wrote: encoding v again must give the same bytes. That
-// refuses repeated and differently cased keys, spare white space and invalid UTF-8, which encoding/json lets pass.
+// refuses repeated and differently cased keys, spare white space and invalid UTF-8, which encoding/json lets pass. When v
+// has a method Normalise, it is called before.
 func DecodeCanonical(data []byte, v any, limit int64) error {
 	if err := DecodeStrict(data, v, limit); err != nil {
 		return err
+	}
+	if n, ok := v.(interface{ Normalise() }); ok {
+		n.Normalise() // null and an empty list would both survive otherwise
 	}
 	again, err := MarshalCanonical(v)
 	if err != nil {

@@ -47,7 +47,8 @@ type archive struct {
 	idxAt   int64
 	order   []Digest // blobs in the order of the members
 	blobs   map[Digest]extent
-	scanned *scanFault // why the scan stopped, nil when it reached the end mark
+	block   [tarBlock]byte // scratch of the scan
+	scanned *scanFault     // why the scan stopped, nil when it reached the end mark
 }
 
 // scanFault is what ended the scan of the members before the end of the file.
@@ -97,15 +98,15 @@ func (a *archive) scan() error {
 
 // member reads the header at the given offset and returns the offset of the next one. done means the end mark.
 func (a *archive) member(n int, at int64) (next int64, done bool) {
-	var h [tarBlock]byte
-	if fault := a.readAt(h[:], at, "tar header", ""); fault {
+	h := a.block[:]
+	if fault := a.readAt(h, at, "tar header", ""); fault {
 		return 0, false
 	}
-	if h == [tarBlock]byte{} {
+	if a.block == [tarBlock]byte{} {
 		a.endMark(n, at)
 		return 0, true
 	}
-	name, size, err := parseTarHeader(h[:])
+	name, size, err := parseTarHeader(h)
 	if err == nil {
 		err = a.accept(n, name, size)
 	}
@@ -119,7 +120,7 @@ func (a *archive) member(n int, at int64) (next int64, done bool) {
 		a.scanned = &scanFault{where: "content", offset: a.size, name: name, err: fmt.Errorf("%w: %d bytes where at least %d are wanted", ErrCutShort, a.size, end)}
 		return 0, false
 	}
-	pad := make([]byte, tarPadding(size))
+	pad := a.block[:tarPadding(size)]
 	if a.readAt(pad, end, "padding", name) {
 		return 0, false
 	}
@@ -203,12 +204,11 @@ func (a *archive) readAt(b []byte, at int64, where, name string) (fault bool) {
 
 // endMark checks the two zero blocks and that nothing follows them.
 func (a *archive) endMark(n int, at int64) {
-	var b [tarBlock]byte
-	if a.readAt(b[:], at+tarBlock, "end mark", "") {
+	if a.readAt(a.block[:], at+tarBlock, "end mark", "") {
 		return
 	}
 	switch {
-	case b != [tarBlock]byte{}:
+	case a.block != [tarBlock]byte{}:
 		a.scanned = &scanFault{where: "end mark", offset: at, length: tarEnd, err: errors.New("one zero block among the members")}
 	case n < 5:
 		a.scanned = &scanFault{where: "end mark", offset: at, length: tarEnd, err: fmt.Errorf("the archive ends after %d members", n)}
@@ -254,8 +254,10 @@ func (a *archive) notOurs(n int) error {
 			same++
 		}
 	}
-	// 71 bytes of the header are not zero; another tar shares about half of them, a damaged header most.
-	if same < 60 && n == 0 {
+	// 71 bytes of the header are not zero; another tar shares about half of them, a damaged header most, a cut one begins
+	// like it. A header that is whole and has another name is another tar's.
+	_, _, foreign := parseTarHeader(append(head, make([]byte, tarBlock-len(head))...))
+	if n == 0 && !bytes.HasPrefix(want[:], head) && (same < 64 || foreign == nil) {
 		return &NotABundleError{Path: a.path, Why: "it does not begin with the member " + layoutName}
 	}
 	return &DamageError{Path: a.path, Artifact: []string{layoutName, indexName}[n], Where: f.where, Offset: f.offset, Length: f.length, Err: f.err}

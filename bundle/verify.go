@@ -84,7 +84,8 @@ func (b *Bundle) verifyBlob(ctx context.Context, s StoredBlob, report progress.F
 	}
 	defer e.Close()
 	counted := &countingReader{ctx: ctx.Err, r: e.reader(), item: s.Name, total: s.Size, report: report}
-	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, newVerifyReader(counted, s.Name, s.Digest, s.Size), make([]byte, 1<<20))
+	buf := make([]byte, min(s.Size+1, 1<<18))
+	_, err = io.CopyBuffer(struct{ io.Writer }{io.Discard}, newVerifyReader(counted, s.Name, s.Digest, s.Size), buf)
 	if err == nil {
 		report.Report(progress.Event{Phase: "verify", Item: s.Name, Kind: progress.Done, Done: s.Size, Total: s.Size})
 		return nil

@@ -17,9 +17,7 @@ const MaxFiles = 1024
 // Seal returns the bytes of a pack as a bundle holds them. Format 0 seals nothing: they are canonical JSON.
 func Seal(p *Pack) ([]byte, error) {
 	c := *p
-	if c.Files == nil {
-		c.Files = []File{}
-	}
+	c.Normalise()
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -72,6 +70,16 @@ func Read(ctx context.Context, b *bundle.Bundle, host string) (*Pack, bundle.Dig
 		return nil, s.Digest, fmt.Errorf("opening host pack of %q: it is for %s %q (%s) of cluster %s", host, p.Role, p.Host, p.IP, p.Cluster)
 	}
 	return p, s.Digest, nil
+}
+
+// Normalise makes nil lists and contents empty, so that nothing has one form only. Seal does it by itself.
+func (p *Pack) Normalise() {
+	p.Files = append([]File{}, p.Files...)
+	for i := range p.Files {
+		if p.Files[i].Data == nil {
+			p.Files[i].Data = []byte{}
+		}
+	}
 }
 
 // Validate returns all faults of a pack, joined.
