@@ -14,30 +14,30 @@ import (
 
 // Facts is what a host is before anything is changed on it. Reading them changes nothing.
 type Facts struct {
-	UID       int               `json:"uid"`
-	Hostname  string            `json:"hostname"`
-	OS        OSRelease         `json:"os"`
-	Arch      string            `json:"arch"`   // Go's name: "amd64"
-	Kernel    string            `json:"kernel"` // as /proc/sys/kernel/osrelease says: "3.10.0-1160.el7.x86_64"
-	CPUs      int               `json:"cpus"`
-	Memory    int64             `json:"memory"` // bytes
-	Addresses []Address         `json:"addresses"`
-	Routes    []Route           `json:"routes"`
-	Listeners []Listener        `json:"listeners"`
-	Mounts    []Mount           `json:"mounts"`
-	Swaps     []string          `json:"swaps"`     // devices and files in use
-	SELinux   string            `json:"selinux"`   // "enforcing", "permissive" or "disabled"
-	Firewalld bool              `json:"firewalld"` // it is active
-	Packages  map[string]string `json:"packages"`  // installed RPMs: name to version-release
-	Docker    string            `json:"docker"`    // version of the docker command, "" without one
-	Commands  map[string]bool   `json:"commands"`  // whether a command that was asked about is there
-	Modules   map[string]bool   `json:"modules"`   // whether a kernel module that was asked about can be loaded
-	Units     map[string]Unit   `json:"units"`     // units that were asked about
-	Files     map[string]int64  `json:"files"`     // size of the files that are there, of those asked about
-	EtcdData  []string          `json:"etcdData"`  // names in the etcd data directory
-	SwapLines int               `json:"swapLines"` // uncommented lines of type swap in /etc/fstab
-	Now       time.Time         `json:"now"`
-	Skew      map[string]int64  `json:"skew"` // seconds that a peer's clock is ahead of ours, of those that answered
+	UID       int                  `json:"uid"`
+	Hostname  string               `json:"hostname"`
+	OS        OSRelease            `json:"os"`
+	Arch      string               `json:"arch"`   // Go's name: "amd64"
+	Kernel    string               `json:"kernel"` // as /proc/sys/kernel/osrelease says: "3.10.0-1160.el7.x86_64"
+	CPUs      int                  `json:"cpus"`
+	Memory    int64                `json:"memory"` // bytes
+	Addresses []Address            `json:"addresses"`
+	Routes    []Route              `json:"routes"`
+	Listeners []Listener           `json:"listeners"`
+	Mounts    []Mount              `json:"mounts"`
+	Swaps     []string             `json:"swaps"`     // devices and files in use
+	SELinux   string               `json:"selinux"`   // "enforcing", "permissive" or "disabled"
+	Firewalld bool                 `json:"firewalld"` // it is active
+	Packages  map[string]string    `json:"packages"`  // installed RPMs: name to version-release
+	Docker    string               `json:"docker"`    // version of the docker command, "" without one
+	Commands  map[string]bool      `json:"commands"`  // whether a command that was asked about is there
+	Modules   map[string]bool      `json:"modules"`   // whether a kernel module that was asked about can be loaded
+	Units     map[string]host.Unit `json:"units"`     // units that were asked about
+	Files     map[string]int64     `json:"files"`     // size of the files that are there, of those asked about
+	EtcdData  []string             `json:"etcdData"`  // names in the etcd data directory
+	SwapLines int                  `json:"swapLines"` // uncommented lines of type swap in /etc/fstab
+	Now       time.Time            `json:"now"`
+	Skew      map[string]int64     `json:"skew"` // seconds that a peer's clock is ahead of ours, of those that answered
 }
 
 // OSRelease is /etc/os-release.
@@ -75,13 +75,6 @@ type Mount struct {
 	Options []string `json:"options"`
 	Free    int64    `json:"free"`    // bytes; -1 when it is not known
 	NoFType bool     `json:"noFType"` // xfs made with ftype=0
-}
-
-// Unit is what systemd says of a unit.
-type Unit struct {
-	Load     string `json:"load"`   // "loaded", "not-found", "masked"
-	Active   string `json:"active"` // "active", "inactive", "activating", "failed"
-	Fragment string `json:"fragment"`
 }
 
 // Questions is what facts are wanted beyond those that every host is asked for.
@@ -237,10 +230,13 @@ func (g *gatherer) commands(names []string) map[string]bool {
 	return found
 }
 
-func (g *gatherer) units(names []string) map[string]Unit {
-	found := map[string]Unit{}
+func (g *gatherer) units(names []string) map[string]host.Unit {
+	found := map[string]host.Unit{}
 	for _, name := range names {
-		found[name] = parseUnit(g.run("systemctl", "show", "-p", "LoadState", "-p", "ActiveState", "-p", "FragmentPath", name))
+		u, err := host.ShowUnit(g.ctx, g.h, name)
+		if err == nil {
+			found[name] = u
+		}
 	}
 	return found
 }

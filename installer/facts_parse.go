@@ -245,19 +245,3 @@ func parseDockerVersion(text string) string {
 	}
 	return ""
 }
-
-func parseUnit(text string) Unit {
-	var u Unit
-	for line := range strings.Lines(text) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		switch key {
-		case "LoadState":
-			u.Load = value
-		case "ActiveState":
-			u.Active = value
-		case "FragmentPath":
-			u.Fragment = value
-		}
-	}
-	return u
-}

@@ -214,7 +214,7 @@ func checkForeign(in *PreflightInput, _ *RoleInput) []Finding {
 	}
 	for _, name := range foreignUnits() {
 		if u := in.Facts.Units[name]; u.Active == "active" || u.Active == "activating" {
-			found = append(found, conflict("foreign-service", name+" is running", u.Fragment, why, "systemctl disable --now "+name)...)
+			found = append(found, conflict("foreign-service", name+" is running", u.Path, why, "systemctl disable --now "+name)...)
 		}
 	}
 	for _, path := range foreignFiles() {

@@ -157,14 +157,14 @@ func checkUnits(in *PreflightInput, r *RoleInput) []Finding {
 	for _, u := range r.Index.Units {
 		now := in.Facts.Units[u.Name]
 		if now.Load == "masked" {
-			found = append(found, conflict("unit-masked", u.Name+" is masked", now.Fragment, "it could not be started", "systemctl unmask "+u.Name)...)
+			found = append(found, conflict("unit-masked", u.Name+" is masked", now.Path, "it could not be started", "systemctl unmask "+u.Name)...)
 			continue
 		}
-		if u.Package != "" || now.Fragment == "" || placed(r, now.Fragment) {
+		if u.Package != "" || now.Path == "" || placed(r, now.Path) {
 			continue
 		}
-		found = append(found, conflict("unit-elsewhere", u.Name+" is already defined by another file", now.Fragment,
-			"it would hide the one of the bundle", "mv "+now.Fragment+" /root/ && systemctl daemon-reload")...)
+		found = append(found, conflict("unit-elsewhere", u.Name+" is already defined by another file", now.Path,
+			"it would hide the one of the bundle", "mv "+now.Path+" /root/ && systemctl daemon-reload")...)
 	}
 	return found
 }

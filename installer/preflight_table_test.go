@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"offgrid/bundle"
+	"offgrid/installer/host"
 )
 
 // preflightCase is a host, or a bundle, that is made wrong in one way.
@@ -60,15 +61,15 @@ func hostCases() []preflightCase {
 		{name: "foreign package", role: "node", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) { in.Facts.Packages["kubelet"] = "1.19.0-0" },
 			want: []string{"foreign-package"}, fix: "yum remove kubelet"},
 		{name: "foreign service", role: "node", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) {
-			in.Facts.Units["k3s.service"] = Unit{Load: "loaded", Active: "active", Fragment: "/etc/systemd/system/k3s.service"}
+			in.Facts.Units["k3s.service"] = host.Unit{Load: "loaded", Active: "active", Path: "/etc/systemd/system/k3s.service"}
 		}, want: []string{"foreign-service"}, fix: "systemctl disable --now k3s.service"},
 		{name: "kubeadm", role: "node", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) { in.Facts.Files["/etc/kubernetes/kubelet.conf"] = 10 },
 			want: []string{"foreign-kubeadm"}},
 		{name: "unit elsewhere", role: "etcd", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) {
-			in.Facts.Units["etcd.service"] = Unit{Load: "loaded", Fragment: "/etc/systemd/system/etcd.service"}
+			in.Facts.Units["etcd.service"] = host.Unit{Load: "loaded", Path: "/etc/systemd/system/etcd.service"}
 		}, want: []string{"unit-elsewhere"}, fix: "mv /etc/systemd/system/etcd.service /root/ && systemctl daemon-reload"},
 		{name: "unit masked", role: "node", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) {
-			in.Facts.Units["docker.service"] = Unit{Load: "masked"}
+			in.Facts.Units["docker.service"] = host.Unit{Load: "masked"}
 		},
 			want: []string{"unit-masked"}, fix: "systemctl unmask docker.service"},
 		{name: "old kernel", role: "node", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) { in.Facts.Kernel = "3.10.0-1160.el7.x86_64" },

@@ -17,6 +17,7 @@ import (
 
 	"offgrid/bundle"
 	"offgrid/bundle/hostpack"
+	"offgrid/installer/host"
 )
 
 // pfNow is the time of the tests' hosts: in the certificates' life and after the bundle was made.
@@ -74,7 +75,7 @@ func pfFacts(ip string) *Facts {
 		Addresses: []Address{{"lo", netip.MustParsePrefix("127.0.0.1/8")}, {"eth0", netip.MustParsePrefix(ip + "/24")}},
 		Routes:    []Route{{"eth0", netip.MustParsePrefix("20.0.0.0/24")}},
 		Mounts:    []Mount{{Path: "/", Type: "xfs", Options: []string{"rw"}, Free: 40 << 30}, {Path: "/boot", Type: "xfs", Options: []string{"rw"}, Free: 900 << 20}},
-		Packages:  map[string]string{"bash": "4.2.46-35.el7_9"}, Units: map[string]Unit{}, Files: map[string]int64{},
+		Packages:  map[string]string{"bash": "4.2.46-35.el7_9"}, Units: map[string]host.Unit{}, Files: map[string]int64{},
 		Modules:  map[string]bool{"br_netfilter": true, "ip_vs": true, "ip_vs_rr": true},
 		Commands: map[string]bool{"ipset": true},
 	}

@@ -1,0 +1,19 @@
+package installer
+
+import "offgrid/bundle"
+
+// node plans a worker. docker comes first, since kubelet ends when it finds docker with another cgroup driver. A node that
+// is registered but NotReady is the end of the plan: there is no pod network yet.
+func (p *planner) node() {
+	p.base()
+	p.phase(phaseServices)
+	p.units(func(u bundle.Unit) bool { return u.Package != "" })
+	p.add(&WaitStep{Name: "docker", Wait: p.own(), Probe: p.dockerReady()})
+	p.units(func(u bundle.Unit) bool { return u.Package == "" })
+	p.phase(phaseCluster)
+	p.add(
+		&WaitStep{Name: "the API server", Wait: p.peers(), Probe: p.endpointReady()},
+		&WaitStep{Name: "the node's certificate", Wait: p.own(), Probe: p.nodeCertificate()},
+		&WaitStep{Name: "the node in the cluster", Wait: p.own(), Probe: p.nodeRegistered()},
+	)
+}
