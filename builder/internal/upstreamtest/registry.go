@@ -1,8 +1,6 @@
 package upstreamtest
 
 import (
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 
@@ -73,7 +71,7 @@ func (u *Upstream) pushPlatform(img Image, arch string) (Pushed, descriptor) {
 		configType, layerType = ociConfig, ociLayer
 	}
 	for _, content := range img.Layers {
-		d := u.put(img.Repository, layerType, zip(content))
+		d := u.put(img.Repository, layerType, gzipped(content))
 		layers = append(layers, d)
 		p.Layers = append(p.Layers, d.Digest)
 	}
@@ -115,12 +113,4 @@ func encode(v any) []byte {
 		panic(err)
 	}
 	return b
-}
-
-func zip(content []byte) []byte {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	w.Write(content)
-	w.Close()
-	return b.Bytes()
 }
