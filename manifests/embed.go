@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-//go:embed catalogue.yaml
+//go:embed catalogue.yaml cluster.example.yaml templates
 var files embed.FS
 
 // CatalogueName is the name of the built-in catalogue's file.
@@ -18,3 +18,9 @@ func Files() fs.FS { return files }
 
 // Catalogue returns the bytes of the built-in catalogue (see package builder/catalogue for its form).
 func Catalogue() ([]byte, error) { return files.ReadFile(CatalogueName) }
+
+// ClusterExample returns the example cluster file, commented for an operator.
+func ClusterExample() ([]byte, error) { return files.ReadFile("cluster.example.yaml") }
+
+// Templates is the directory of what is rendered for hosts (see package builder/internal/render).
+func Templates() (fs.FS, error) { return fs.Sub(files, "templates") }
