@@ -1,0 +1,199 @@
+package hosttest
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"offgrid/installer/host"
+)
+
+// rpmDB is the fake's database: a file NAME.ARCH per package, which is the package itself.
+const rpmDB = "/var/lib/rpm/hosttest/"
+
+// Package is what the fake rpm installs.
+type Package struct {
+	Name, EVR, Arch string
+	Requires        []string // names of packages
+	Units           []string // names of units whose files it brings
+}
+
+// File is the content of the package's file.
+func (p Package) File() string {
+	return fmt.Sprintf("rpm %s %s %s\nrequires %s\nunits %s\n", p.Name, p.EVR, p.Arch,
+		strings.Join(p.Requires, " "), strings.Join(p.Units, " "))
+}
+
+// parsePackage is the reverse of File.
+func parsePackage(text string) (Package, bool) {
+	lines := strings.Split(text, "\n")
+	head := strings.Fields(lines[0])
+	if len(head) != 4 || head[0] != "rpm" || len(lines) < 3 {
+		return Package{}, false
+	}
+	return Package{head[1], head[2], head[3], strings.Fields(lines[1])[1:], strings.Fields(lines[2])[1:]}, true
+}
+
+// rpm is the fake of rpm 4.11.
+func (h *Host) rpm(_ string, argv []string) (string, error) {
+	mode, test, format := "", false, `%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}\n`
+	var args []string
+	for i := 1; i < len(argv); i++ {
+		switch a := argv[i]; {
+		case a == "--qf" || a == "--queryformat":
+			i++
+			format = argv[i]
+		case a == "--test":
+			test = true
+		case a == "--replacepkgs":
+		case strings.HasPrefix(a, "--"):
+			return "", Exit(argv, 1, "", "rpm: "+a+": unknown option")
+		case strings.HasPrefix(a, "-") && mode == "":
+			mode = a
+		default:
+			args = append(args, a)
+		}
+	}
+	switch mode {
+	case "-q", "-qa":
+		return h.rpmQuery(argv, mode == "-qa", format, args)
+	case "-U", "-i":
+		return "", h.rpmInstall(argv, test, args)
+	case "-e":
+		return "", h.rpmErase(argv, test, args)
+	}
+	return "", Exit(argv, 1, "", "rpm: the fake does not know "+mode)
+}
+
+// installed returns the packages of the database, sorted.
+func (h *Host) installed() []Package {
+	entries, err := os.ReadDir(h.real(rpmDB, true))
+	if err != nil {
+		return nil
+	}
+	var all []Package
+	for _, e := range entries {
+		if p, ok := parsePackage(h.Get(rpmDB + e.Name())); ok {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+func (h *Host) rpmQuery(argv []string, all bool, format string, args []string) (string, error) {
+	var out strings.Builder
+	missing := 0
+	for _, p := range h.installed() {
+		if all {
+			out.WriteString(p.format(format))
+		}
+	}
+	for _, a := range args {
+		found := false
+		for _, p := range h.installed() {
+			if a == p.Name || a == p.Name+"."+p.Arch {
+				out.WriteString(p.format(format))
+				found = true
+			}
+		}
+		if !found {
+			fmt.Fprintf(&out, "package %s is not installed\n", a)
+			missing++
+		}
+	}
+	if missing > 0 {
+		return out.String(), Exit(argv, missing, out.String(), "")
+	}
+	return out.String(), nil
+}
+
+// format expands a query format.
+func (p Package) format(f string) string {
+	epoch, rest, found := strings.Cut(p.EVR, ":")
+	shown := epoch
+	if !found {
+		epoch, rest, shown = "0", p.EVR, "(none)"
+	}
+	version, release, _ := strings.Cut(rest, "-")
+	return strings.NewReplacer("%|EPOCH?{%{EPOCH}}:{0}|", epoch, "%{EPOCH}", shown, "%{NAME}", p.Name, "%{ARCH}", p.Arch,
+		"%{VERSION}", version, "%{RELEASE}", release, `\n`, "\n").Replace(f)
+}
+
+func (h *Host) rpmInstall(argv []string, test bool, files []string) error {
+	var set []Package
+	for _, f := range files {
+		p, ok := parsePackage(h.Get(f))
+		if !ok {
+			return Exit(argv, 1, "", "error: open of "+f+" failed: not an rpm package")
+		}
+		set = append(set, p)
+	}
+	have := append(h.installed(), set...)
+	for _, p := range set {
+		for _, r := range p.Requires {
+			if !slices.ContainsFunc(have, func(o Package) bool { return o.Name == r }) {
+				return Exit(argv, 1, "", fmt.Sprintf("error: Failed dependencies:\n\t%s is needed by %s-%s", r, p.Name, p.EVR))
+			}
+		}
+	}
+	if test {
+		return nil
+	}
+	for _, p := range set {
+		if err := h.change(func() error { return h.rpmPlace(p) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rpmPlace puts one package on the host.
+func (h *Host) rpmPlace(p Package) error {
+	for _, u := range p.Units {
+		text := "[Service]\nExecStart=/usr/bin/" + u + "\n[Install]\nWantedBy=multi-user.target\n"
+		if err := h.put(unitVendor+u, []byte(text), host.Meta{Mode: 0o644}); err != nil {
+			return err
+		}
+	}
+	return h.put(path.Join(rpmDB, p.Name+"."+p.Arch), []byte(p.File()), host.Meta{Mode: 0o644})
+}
+
+func (h *Host) rpmErase(argv []string, test bool, args []string) error {
+	var gone []Package
+	for _, a := range args {
+		at := slices.IndexFunc(h.installed(), func(p Package) bool { return a == p.Name || a == p.Name+"."+p.Arch })
+		if at < 0 {
+			return Exit(argv, 1, "", "error: package "+a+" is not installed")
+		}
+		gone = append(gone, h.installed()[at])
+	}
+	named := func(name string) bool {
+		return slices.ContainsFunc(gone, func(p Package) bool { return p.Name == name })
+	}
+	for _, p := range h.installed() {
+		for _, r := range p.Requires {
+			if named(r) && !named(p.Name) {
+				return Exit(argv, 1, "", fmt.Sprintf("error: Failed dependencies:\n\t%s is needed by (installed) %s-%s", r, p.Name, p.EVR))
+			}
+		}
+	}
+	if test {
+		return nil
+	}
+	for _, p := range gone {
+		err := h.change(func() error {
+			for _, u := range p.Units {
+				if err := h.drop(unitVendor + u); err != nil {
+					return err
+				}
+			}
+			return h.drop(rpmDB + p.Name + "." + p.Arch)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
