@@ -9,8 +9,6 @@ import (
 	"testing"
 )
 
-
-
 // calls reads a list of calls.
 func calls(t *testing.T, path string) []string {
 	t.Helper()
