@@ -106,7 +106,7 @@ func (s standIn) call(name string, argv []string) int {
 	if code, done := s.emulate(name, argv); done {
 		return code
 	}
-	if name == "rpm" {
+	if name == "rpm" && changesPackages(t, argv[1:]) {
 		// The hosts' rpm warns on every change that it is not the one to use on its own system. el7's has nothing to warn of.
 		argv = append([]string{argv[0], "--force-debian"}, argv[1:]...)
 	}

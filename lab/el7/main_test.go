@@ -194,3 +194,21 @@ func TestStartingAUnitThatEL7WouldMisreadIsRefusedWithFileAndLine(t *testing.T) 
 		}
 	}
 }
+
+func TestOnlyAChangeOfPackagesGetsTheSwitchAgainstTheWarning(t *testing.T) {
+	root := newRoot(t)
+	for call, want := range map[string]string{
+		"rpm -U --test x.rpm": "rpm --force-debian -U --test x.rpm",
+		"rpm -e x":            "rpm --force-debian -e x",
+		"rpm -qi x":           "rpm -qi x",
+		"rpm -Kv x.rpm":       "rpm -Kv x.rpm",
+		"rpm --import key":    "rpm --import key",
+	} {
+		got := ""
+		s := standIn{root: root, exec: func(_ string, argv, _ []string) error { got = strings.Join(argv, " "); return nil }}
+		s.call("rpm", strings.Fields(call))
+		if got != want {
+			t.Errorf("%s: ran %q, want %q", call, got, want)
+		}
+	}
+}

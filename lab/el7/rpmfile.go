@@ -36,8 +36,7 @@ type rpmFile struct {
 // checkPackages holds the package files of an install against what rpm 4.11.3 can take. A file that cannot be read is rpm's
 // own business.
 func (t *table) checkPackages(p *parsed) error {
-	installs := p.has("i", "U", "F", "install", "upgrade", "freshen", "reinstall")
-	if !installs || p.has("q", "query", "e", "erase", "V", "verify") {
+	if !installs(p) {
 		return nil
 	}
 	for _, path := range p.operands {
@@ -50,6 +49,17 @@ func (t *table) checkPackages(p *parsed) error {
 		}
 	}
 	return nil
+}
+
+// installs says whether rpm is asked to install. -i is also a question's option.
+func installs(p *parsed) bool {
+	return p.has("i", "U", "F", "install", "upgrade", "freshen", "reinstall") && !p.has("q", "query", "V", "verify", "e", "erase")
+}
+
+// changesPackages says whether rpm is asked to install or to remove.
+func changesPackages(t *table, args []string) bool {
+	p, err := t.parse(args)
+	return err == nil && (installs(p) || p.has("e", "erase") && !p.has("q", "query", "V", "verify"))
 }
 
 // checkPackage says what of one package rpm 4.11.3 cannot take.
