@@ -16,9 +16,9 @@ const (
 
 // Platform is what the programs in a bundle run on.
 type Platform struct {
-	OS     string `json:"os"`     // "linux"
-	Arch   string `json:"arch"`   // "amd64", Go's name
-	Family string `json:"family"` // "el7": what the packages are made for
+	OS     string `json:"os" yaml:"os"`         // "linux"
+	Arch   string `json:"arch" yaml:"arch"`     // "amd64", Go's name
+	Family string `json:"family" yaml:"family"` // "el7": what the packages are made for
 }
 
 // RoleIndex is the config blob of a role manifest: all that the installer needs to know about the bundle's content. All

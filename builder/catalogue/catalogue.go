@@ -45,7 +45,7 @@ type Key struct {
 type Repository struct {
 	ID             string `yaml:"id"`
 	BaseURL        string `yaml:"baseURL"`
-	Key            string `yaml:"key"`            // Key.ID that signs its packages
+	Key            string `yaml:"key"`            // Key.ID that signs its packages; "": each of its packages here has a sha256
 	SignedMetadata bool   `yaml:"signedMetadata"` // repomd.xml.asc is published and must verify
 	Note           string `yaml:"note,omitempty"`
 }
@@ -105,6 +105,7 @@ type Package struct {
 	EVR        string `yaml:"evr"` // "3:20.10.24-3.el7" or "3.4-1.el7"
 	Arch       string `yaml:"arch"`
 	Repository string `yaml:"repository"`
+	SHA256     string `yaml:"sha256,omitempty"` // hex; for a package that no key signs, or whose repository has no key
 }
 
 // Image is a container image.
