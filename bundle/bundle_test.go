@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -222,7 +223,7 @@ func TestADamagedDirectoryIsRefusedOrNamed(t *testing.T) {
 		{"no index.json", func(dir string) error { return os.Remove(filepath.Join(dir, indexName)) }, "was not finished"},
 		{"no oci-layout", func(dir string) error { return os.Remove(filepath.Join(dir, layoutName)) }, "not an offgrid bundle"},
 		{"another index.json", func(dir string) error { return os.WriteFile(filepath.Join(dir, indexName), []byte("{}\n"), 0o600) }, "not one of ours"},
-		{"no role index", func(dir string) error { return os.Remove(filepath.Join(dir, role)) }, "role index"},
+		{"no role index", func(dir string) error { return os.Remove(filepath.Join(dir, role)) }, "role index is damaged (" + role + "): it is missing"},
 		{"a cut blob", func(dir string) error { return os.Truncate(filepath.Join(dir, rpmPath), 3) }, "conntrack-1.rpm is damaged"},
 		{"a longer blob", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, rpmPath), []byte("an RPM and more"), 0o600)
@@ -247,5 +248,53 @@ func TestADamagedDirectoryIsRefusedOrNamed(t *testing.T) {
 				t.Errorf("error %v, want %q in it", err, test.want)
 			}
 		})
+	}
+}
+
+func TestOpenTakesAFileAndNothingThatIsNeitherFileNorDirectory(t *testing.T) {
+	data := newSample(t).write(t)
+	name := filepath.Join(t.TempDir(), "node.bundle")
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b, err := Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b.Path != name || b.Size != int64(len(data)) || b.IsDir {
+		t.Errorf("path %q, size %d, directory %v", b.Path, b.Size, b.IsDir)
+	}
+	if err := b.Close(); err != nil {
+		t.Errorf("closing: %v", err)
+	}
+	if _, err := Open(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+	var no *NotABundleError
+	for _, other := range []string{os.DevNull, t.TempDir()} {
+		if _, err := Open(other); !errors.As(err, &no) {
+			t.Errorf("%s: %v", other, err)
+		}
+	}
+}
+
+func TestOneBundleIsReadByManyAtOnce(t *testing.T) {
+	b := mustOpen(t, newSample(t).write(t))
+	a, _ := b.Artifact("kubelet")
+	errs := make([]error, 8)
+	var group sync.WaitGroup
+	for i := range errs {
+		group.Go(func() {
+			r, err := b.Content(t.Context(), a.Blob, a.Name)
+			if err == nil {
+				_, err = io.Copy(io.Discard, r)
+				r.Close()
+			}
+			errs[i] = errors.Join(err, errors.Join(b.Verify(t.Context(), nil)...))
+		})
+	}
+	group.Wait()
+	if err := errors.Join(errs...); err != nil {
+		t.Error(err)
 	}
 }

@@ -49,12 +49,15 @@ type DamageError struct {
 
 func (e *DamageError) Error() string {
 	where := e.Where
-	if where != "" {
-		where += ", "
-	}
 	span := fmt.Sprintf("bytes %d to %d", e.Offset, e.Offset+e.Length-1)
-	if e.Length <= 1 {
+	switch {
+	case e.Length == 0 && e.Offset == 0:
+		span = "" // a file that is not there has no bytes to name
+	case e.Length <= 1:
 		span = fmt.Sprintf("byte %d", e.Offset)
+	}
+	if where != "" && span != "" {
+		where += ", "
 	}
 	return fmt.Sprintf("%s: %s is damaged (%s%s): %v", e.Path, e.Artifact, where, span, e.Err)
 }

@@ -98,10 +98,10 @@ func load(b *Bundle) (*Bundle, error) {
 		return nil, &FormatError{Path: b.Path, Found: n, Known: Format}
 	}
 	if err := b.loadRoot(idx); err != nil {
-		return nil, err
+		return nil, b.required(err)
 	}
 	if err := b.loadRole(); err != nil {
-		return nil, err
+		return nil, b.required(err)
 	}
 	faults := b.loadRefs()
 	slices.SortFunc(b.blobs, StoredBlob.order)
@@ -117,6 +117,15 @@ func load(b *Bundle) (*Bundle, error) {
 		return nil, errors.Join(faults...)
 	}
 	return b, nil
+}
+
+// required turns the absence of a blob that every directory must hold into damage.
+func (b *Bundle) required(err error) error {
+	var absent *NotCarriedError
+	if !errors.As(err, &absent) {
+		return err
+	}
+	return &DamageError{Path: b.Path, Artifact: absent.Name, Where: blobPath(absent.Digest), Err: errors.New("it is missing")}
 }
 
 // loadRoot reads the root and checks that index.json is the one that belongs to it.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -181,4 +182,20 @@ func Example() {
 	// Output:
 	// {"format":0,"cluster":"0123456789abcdef0123456789abcdef","role":"node","host":"node01","ip":"20.0.0.103","files":[]}
 	// <nil>
+}
+
+func TestThePackInTheSpecificationIsValid(t *testing.T) {
+	text, err := os.ReadFile("../FORMAT.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```json pack\n")
+	block, _, _ := strings.Cut(rest, "```")
+	var p Pack
+	if err := bundle.DecodeStrict([]byte(block), &p, bundle.MaxPackSize); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Validate(); err != nil {
+		t.Error(err)
+	}
 }
