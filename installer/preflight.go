@@ -133,6 +133,7 @@ func Refused(found []Finding) (Class, bool) {
 // RefusedError is a preflight that found a reason not to begin.
 type RefusedError struct {
 	Findings []Finding
+	Class    Class // that decides the exit code
 }
 
 func (e *RefusedError) Error() string {

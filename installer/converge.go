@@ -1,0 +1,114 @@
+package installer
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"offgrid/installer/host"
+)
+
+// Units that go on with an installation that waits for other hosts. They are no steps of a plan: they come when a run ends
+// waiting, and remove themselves when nothing waits any more.
+const (
+	convergeService = "offgrid-converge.service"
+	convergeTimer   = "offgrid-converge.timer"
+	unitDir         = "/etc/systemd/system/"
+)
+
+// convergeUnits is the text of both units, with what systemd 219 knows.
+func convergeUnits() map[string]string {
+	return map[string]string{
+		convergeService: `[Unit]
+Description=Go on with the installation of this host, which waits for others
+Documentation=file:` + StateDir + `
+After=network.target
+ConditionPathExists=` + InstallPath() + `
+
+[Service]
+Type=oneshot
+ExecStart=` + InstallPath() + ` resume --unattended
+SyslogIdentifier=offgrid-converge
+`,
+		convergeTimer: `[Unit]
+Description=Go on with the installation of this host now and then
+
+[Timer]
+OnActiveSec=10s
+OnBootSec=20s
+OnUnitInactiveSec=15s
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+`,
+	}
+}
+
+// converge puts the units in place and starts the timer, or removes them. It changes nothing that is right already.
+func (s *Session) converge(ctx context.Context, wanted bool) error {
+	if wanted {
+		return s.startConverge(ctx)
+	}
+	return s.stopConverge(ctx)
+}
+
+func (s *Session) startConverge(ctx context.Context) error {
+	changed := false
+	for _, name := range []string{convergeService, convergeTimer} {
+		text := convergeUnits()[name]
+		if now, err := readOptional(s.Host, unitDir+name); err == nil && now == text {
+			continue
+		}
+		if err := s.Host.Write(unitDir+name, strings.NewReader(text), host.Meta{Mode: 0o644}); err != nil {
+			return fmt.Errorf("making the host go on by itself: %w", err)
+		}
+		changed = true
+	}
+	u, err := host.ShowUnit(ctx, s.Host, convergeTimer)
+	if err != nil {
+		return err
+	}
+	if !changed && u.Up() && u.Enabled() {
+		return nil
+	}
+	for _, argv := range [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", convergeTimer}, {"systemctl", "start", convergeTimer}} {
+		if _, err := s.Host.Run(ctx, nil, argv...); err != nil {
+			return fmt.Errorf("making the host go on by itself: %w", err)
+		}
+	}
+	return nil
+}
+
+// stopConverge may be called by the service itself: only the timer is stopped, and a file that is gone does not end what
+// was started from it.
+func (s *Session) stopConverge(ctx context.Context) error {
+	there := false
+	for _, name := range []string{convergeTimer, convergeService} {
+		exists, err := host.Exists(s.Host, unitDir+name)
+		if err != nil {
+			return err
+		}
+		there = there || exists
+	}
+	if !there {
+		return nil
+	}
+	if exists, err := host.Exists(s.Host, unitDir+convergeTimer); err == nil && exists {
+		for _, argv := range [][]string{{"systemctl", "stop", convergeTimer}, {"systemctl", "disable", convergeTimer}} {
+			if _, err := s.Host.Run(ctx, nil, argv...); err != nil {
+				return fmt.Errorf("ending what made the host go on by itself: %w", err)
+			}
+		}
+	}
+	for _, name := range []string{convergeTimer, convergeService} {
+		if err := s.Host.Remove(unitDir + name); err != nil {
+			return err
+		}
+	}
+	if _, err := s.Host.Run(ctx, bytes.NewReader(nil), "systemctl", "daemon-reload"); err != nil {
+		return fmt.Errorf("ending what made the host go on by itself: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,168 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"offgrid/bundle"
+	"offgrid/installer/host"
+)
+
+// Request is what the operator typed.
+type Request struct {
+	Roles  []string // empty: those of the cluster file for the address whose bundles are at hand
+	IP     string   // "": the one local address that is in the cluster file
+	Bundle string   // a bundle, or a directory with bundles; "": the directory of the executable
+}
+
+// UsageError is a command that cannot be carried out as it was typed.
+type UsageError struct {
+	What string
+	Hint string // the one command, or what to do
+}
+
+func (e *UsageError) Error() string { return e.What }
+
+// checkRoles refuses roles that do not exist, and brings the others into the order in which they are installed.
+func checkRoles(roles []string) ([]string, error) {
+	for _, r := range roles {
+		if !slices.Contains(RoleOrder(), r) {
+			return nil, &UsageError{What: fmt.Sprintf("unknown role %q; the roles are %s", r, strings.Join(RoleOrder(), ", ")), Hint: "./install --help"}
+		}
+	}
+	ordered := slices.DeleteFunc(RoleOrder(), func(r string) bool { return !slices.Contains(roles, r) })
+	return ordered, nil
+}
+
+// openBundles opens the bundles that a request is about, in the order of the roles. On error nothing stays open.
+func openBundles(req Request, executable string) ([]*bundle.Bundle, error) {
+	paths, err := bundlePaths(req, executable)
+	if err != nil {
+		return nil, err
+	}
+	var opened []*bundle.Bundle
+	for _, path := range paths {
+		b, err := bundle.Open(path)
+		if err != nil {
+			closeAll(opened)
+			return nil, err
+		}
+		opened = append(opened, b)
+	}
+	return opened, nil
+}
+
+func closeAll(bundles []*bundle.Bundle) {
+	for _, b := range bundles {
+		b.Close()
+	}
+}
+
+// bundlePaths finds the files. A bundle that is named is taken whatever its name.
+func bundlePaths(req Request, executable string) ([]string, error) {
+	dir := filepath.Dir(executable)
+	if req.Bundle != "" {
+		info, err := os.Stat(req.Bundle)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, &UsageError{What: fmt.Sprintf("there is no bundle %q", req.Bundle), Hint: "ls -l " + filepath.Dir(req.Bundle)}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("opening bundle: %w", err)
+		}
+		if !info.IsDir() || exists(filepath.Join(req.Bundle, "index.json")) {
+			return []string{req.Bundle}, nil
+		}
+		dir = req.Bundle
+	}
+	var found, missing []string
+	for _, role := range RoleOrder() {
+		path := filepath.Join(dir, role+".bundle")
+		if len(req.Roles) > 0 && !slices.Contains(req.Roles, role) {
+			continue
+		}
+		if exists(path) {
+			found = append(found, path)
+		} else if len(req.Roles) > 0 {
+			missing = append(missing, path)
+		}
+	}
+	if len(missing) > 0 {
+		return nil, &UsageError{What: "there is no bundle " + strings.Join(missing, " and no bundle "),
+			Hint: "copy it beside the installer, or name it: ./install --role " + strings.Join(req.Roles, ",") + " --bundle FILE"}
+	}
+	if len(found) == 0 {
+		return nil, &UsageError{What: "there is no bundle in " + dir + " (etcd.bundle, master.bundle or node.bundle)",
+			Hint: "copy it beside the installer, or name it: ./install --bundle FILE"}
+	}
+	return found, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// findIP returns the address that was asked for, or the one address of this host that the cluster file has.
+func findIP(ctx context.Context, h host.Host, req Request, index *bundle.RoleIndex) (string, error) {
+	if req.IP != "" {
+		return req.IP, nil
+	}
+	g := &gatherer{ctx: ctx, h: h}
+	var here, planned []string
+	for _, a := range parseAddresses(g.must("ip", "-o", "-4", "addr", "show")) {
+		ip := a.Prefix.Addr().String()
+		if a.Prefix.Addr().IsLoopback() || clusterInterface(a.Interface) {
+			continue
+		}
+		here = append(here, ip)
+		if _, ok := hostByIP(index, ip); ok {
+			planned = append(planned, ip)
+		}
+	}
+	switch {
+	case g.err != nil:
+		return "", g.err
+	case len(planned) == 1:
+		return planned[0], nil
+	case len(planned) == 0:
+		return "", &UsageError{What: fmt.Sprintf("none of this host's addresses (%s) is in the cluster file, which has %s", strings.Join(here, ", "), hostNames(index.Hosts)),
+			Hint: "run this on one of these hosts, or add this host to cluster.yaml, then: bundle build"}
+	}
+	return "", &UsageError{What: "several addresses of this host are in the cluster file: " + strings.Join(planned, ", "), Hint: "./install --ip " + planned[0]}
+}
+
+// chooseRoles keeps the bundles whose roles are asked for, or planned for the address when none is.
+func chooseRoles(req Request, ip string, opened []*bundle.Bundle) (roles []string, kept []*bundle.Bundle, err error) {
+	if len(req.Roles) > len(opened) {
+		return nil, opened, &UsageError{What: fmt.Sprintf("%d roles are asked for, and %s holds one", len(req.Roles), opened[0].Path),
+			Hint: "./install --role " + opened[0].Role.Role + " --bundle " + opened[0].Path}
+	}
+	if len(req.Roles) > 0 {
+		return req.Roles, opened, nil
+	}
+	h, ok := hostByIP(&opened[0].Role, ip)
+	if req.Bundle != "" && len(opened) == 1 || !ok {
+		for _, b := range opened {
+			roles = append(roles, b.Role.Role)
+		}
+		return roles, opened, nil
+	}
+	for _, b := range opened {
+		if slices.Contains(h.Roles, b.Role.Role) {
+			roles, kept = append(roles, b.Role.Role), append(kept, b)
+			continue
+		}
+		b.Close()
+	}
+	if len(kept) == 0 {
+		return nil, nil, &UsageError{What: fmt.Sprintf("%s (%s) is planned as %s, and there is no bundle of that role here", ip, h.Name, strings.Join(h.Roles, " and ")),
+			Hint: fmt.Sprintf("bring %s.bundle to this host", h.Roles[0])}
+	}
+	return roles, kept, nil
+}

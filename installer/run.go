@@ -1,0 +1,250 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"offgrid/bundle"
+	"offgrid/bundle/progress"
+	"offgrid/installer/host"
+)
+
+// Waiting is a role that only other hosts or time can finish.
+type Waiting struct {
+	Role string `json:"role"`
+	Why  string `json:"why"`
+}
+
+// Outcome is how far a run came.
+type Outcome struct {
+	Done    bool         `json:"done"`
+	Waiting []Waiting    `json:"waiting"`
+	Changed int          `json:"changed"` // steps that changed the host
+	Health  []HealthLine `json:"health"`  // looked at when everything is done
+}
+
+// Healthy reports whether no line of the health check failed.
+func (o Outcome) Healthy() bool {
+	return !slices.ContainsFunc(o.Health, func(l HealthLine) bool { return !l.OK })
+}
+
+// Install does what the job's plans say, all roles up to the point where each is done or waits for others. What waits is
+// left to a timer that resumes it. Cancelling ctx ends the run after the step at work.
+func (s *Session) Install(ctx context.Context, job *Job) (Outcome, error) {
+	if class, refused := Refused(job.Findings); refused {
+		return Outcome{}, &RefusedError{Findings: job.Findings, Class: class}
+	}
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer lock.Close()
+	return s.apply(ctx, lock, []*Job{job})
+}
+
+// Resume goes on with everything that was carried to this host.
+func (s *Session) Resume(ctx context.Context) (Outcome, error) {
+	jobs, err := s.resumed(ctx, "")
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer closeJobs(jobs)
+	if len(jobs) == 0 {
+		return Outcome{}, &UsageError{What: "nothing was installed on this host yet", Hint: "./install --role ROLE --ip IP"}
+	}
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	defer lock.Close()
+	return s.apply(ctx, lock, jobs)
+}
+
+// lock takes the state directory. An unattended run that has it is asked to stop: the operator comes first, and this run
+// does its work as well.
+func (s *Session) lock(ctx context.Context) (*StateLock, error) {
+	lock, err := LockState(s.local(StateDir))
+	var held *LockedError
+	if !errors.As(err, &held) || !s.unattended(held.PID) {
+		return lock, err
+	}
+	// It finishes its step first. The timer would start it again, but then it finds us at work.
+	if _, err := s.Host.Run(ctx, nil, "systemctl", "stop", convergeService); err != nil {
+		return nil, held
+	}
+	return LockState(s.local(StateDir))
+}
+
+// unattended reports whether a process is a run that the timer started, and not this one's own.
+func (s *Session) unattended(pid string) bool {
+	n, err := strconv.Atoi(pid)
+	if err != nil || n == os.Getpid() || s.Patience == 0 {
+		return false
+	}
+	line, err := host.ReadFile(s.Host, "/proc/"+pid+"/cmdline", inlineMax)
+	return err == nil && strings.Contains(string(line), "\x00--unattended")
+}
+
+// apply runs the plans: first whatever needs the medium, for all roles, then the rest.
+func (s *Session) apply(ctx context.Context, lock *StateLock, jobs []*Job) (Outcome, error) {
+	out := Outcome{Waiting: []Waiting{}, Health: []HealthLine{}}
+	journal, err := lock.Journal(JournalOptions{Installer: s.Version, Run: s.Now().UTC().Format("20060102T150405.000Z"), Now: s.Now})
+	if err != nil {
+		return out, err
+	}
+	defer journal.Close()
+	var roles []RoleJob
+	for _, j := range jobs {
+		roles = append(roles, j.Roles...)
+	}
+	if err := s.applyMedium(ctx, journal, roles, &out); err != nil {
+		return out, err
+	}
+	for _, r := range roles {
+		res, err := s.applySteps(ctx, journal, r, func(phase string) bool { return !needsMedium(phase) }, &out)
+		if err != nil {
+			return out, err
+		}
+		for _, why := range res.Waiting {
+			out.Waiting = append(out.Waiting, Waiting{Role: r.Plan.Role, Why: why})
+		}
+	}
+	out.Done = len(out.Waiting) == 0
+	// Whatever the operator presses now, the host must know whether it has to go on by itself.
+	if err := s.converge(context.WithoutCancel(ctx), !out.Done); err != nil {
+		return out, err
+	}
+	if out.Done {
+		for _, r := range roles {
+			out.Health = append(out.Health, s.Health(ctx, r)...)
+		}
+	}
+	return out, ctx.Err()
+}
+
+// needsMedium tells the phases that read what is not carried.
+func needsMedium(phase string) bool { return phase == phaseCarry || phase == phasePrograms }
+
+// applyMedium carries and places programs, and then says that the medium may be removed.
+func (s *Session) applyMedium(ctx context.Context, journal *Journal, roles []RoleJob, out *Outcome) error {
+	medium := false
+	for _, r := range roles {
+		medium = medium || !strings.HasPrefix(r.Bundle.Path, s.local(StateDir)+"/")
+		if _, err := s.applySteps(ctx, journal, r, needsMedium, out); err != nil {
+			if errors.Is(err, bundle.ErrNotCarried) {
+				err = &UsageError{What: err.Error(), Hint: fmt.Sprintf("./install --role %s --ip %s   (with the medium)", r.Plan.Role, r.Plan.Host.IP)}
+			}
+			return err
+		}
+	}
+	if medium {
+		s.Report.Report(progress.Event{Phase: "carry", Kind: progress.Note, Text: "everything that is needed is on this host's disk: the medium may be removed now"})
+	}
+	return nil
+}
+
+// applySteps runs those phases of a role's plan that pick says.
+func (s *Session) applySteps(ctx context.Context, journal *Journal, r RoleJob, pick func(phase string) bool, out *Outcome) (Result, error) {
+	var steps []Step
+	for _, phase := range r.Plan.Phases {
+		if pick(phase.Name) {
+			steps = append(steps, phase.Steps...)
+		}
+	}
+	res, err := Apply(ctx, ApplyOptions{Host: s.Host, Journal: journal, Role: r.Plan.Role, Steps: steps, Report: s.Report})
+	out.Changed += len(res.Changed)
+	return res, err
+}
+
+// UninstallRequest is what is to be taken back.
+type UninstallRequest struct {
+	Role      string // "": everything
+	PurgeData bool
+}
+
+// Uninstall puts the host back as the journal says it was.
+func (s *Session) Uninstall(ctx context.Context, req UninstallRequest) (UndoResult, error) {
+	if req.Role != "" {
+		if _, err := checkRoles([]string{req.Role}); err != nil {
+			return UndoResult{}, err
+		}
+	}
+	if _, err := s.Host.Lstat(StateDir); err != nil {
+		return UndoResult{}, &UsageError{What: "nothing is installed on this host: there is no " + StateDir, Hint: "./install status"}
+	}
+	lock, err := s.lock(ctx)
+	if err != nil {
+		return UndoResult{}, err
+	}
+	defer lock.Close()
+	journal, err := lock.Journal(JournalOptions{Installer: s.Version, Run: s.Now().UTC().Format("20060102T150405.000Z"), Now: s.Now})
+	if err != nil {
+		return UndoResult{}, err
+	}
+	defer journal.Close()
+	installed, err := InstalledRoles(s.Host)
+	if err != nil {
+		return UndoResult{}, err
+	}
+	if req.Role != "" && !slices.ContainsFunc(installed, func(in Installed) bool { return in.Role == req.Role }) {
+		return UndoResult{}, &UsageError{What: "the role " + req.Role + " is not installed on this host", Hint: "./install status"}
+	}
+	last := req.Role == "" || len(installed) == 1
+	if last {
+		if err := s.converge(context.WithoutCancel(ctx), false); err != nil {
+			return UndoResult{}, err
+		}
+	}
+	if err := s.unmark(req, installed); err != nil {
+		return UndoResult{}, err
+	}
+	return Undo(ctx, UndoOptions{Host: s.Host, Journal: journal, Role: req.Role, PurgeData: req.PurgeData, Report: s.Report})
+}
+
+// unmark removes the mark of a data directory whose data goes, or never was.
+func (s *Session) unmark(req UninstallRequest, installed []Installed) error {
+	for _, in := range installed {
+		if in.Role != bundle.RoleEtcd || req.Role != "" && req.Role != in.Role {
+			continue
+		}
+		b, err := bundle.Open(s.local(RoleDir(in.Role)))
+		if err != nil {
+			continue // the mark stays: it does no harm
+		}
+		dir := b.Role.Cluster.Policy.EtcdDataDir
+		b.Close()
+		names, err := s.Host.ReadDir(dir)
+		if req.PurgeData || err != nil || len(names) == 0 {
+			if err := s.Host.Remove(dataMark(dir)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// waitFor calls look until it is satisfied or the time is over, and returns the last answer.
+func waitFor(ctx context.Context, limit time.Duration, look func() (string, bool)) (text string, ok bool) {
+	end := time.NewTimer(limit)
+	defer end.Stop()
+	again := time.NewTicker(waitEvery)
+	defer again.Stop()
+	for {
+		if text, ok = look(); ok {
+			return text, true
+		}
+		select {
+		case <-ctx.Done():
+			return text, false
+		case <-end.C:
+			return text, false
+		case <-again.C:
+		}
+	}
+}

@@ -1,0 +1,295 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"offgrid/bundle"
+	"offgrid/bundle/hostpack"
+	"offgrid/bundle/progress"
+	"offgrid/installer/host"
+)
+
+// Session is the installer at work on one host.
+type Session struct {
+	Host       host.Host
+	Root       string // where the host's root directory is on this machine: "" for the host itself
+	Executable string // path of the running installer on the host
+	Version    string // of the installer
+	Now        func() time.Time
+	Probe      Prober
+	Patience   time.Duration // the longest that a step waits; 0: nothing waits
+	Report     progress.Func
+}
+
+// RoleJob is one role that is to be installed.
+type RoleJob struct {
+	Bundle *bundle.Bundle
+	Input  RoleInput
+	Plan   *Plan // nil when the findings leave nothing to plan
+}
+
+// Job is an installation that was prepared. Nothing has been changed yet. Close it.
+type Job struct {
+	Want     Want
+	Host     bundle.Host // zero when the address is not planned
+	Facts    *Facts
+	Roles    []RoleJob
+	Findings []Finding
+}
+
+// Close closes the bundles.
+func (j *Job) Close() {
+	for _, r := range j.Roles {
+		r.Bundle.Close()
+	}
+}
+
+// Prepare opens the bundles, looks at the host and makes the plans. It only reads. Errors are those of package bundle,
+// *UsageError, or what went wrong; reasons to refuse are in the job's findings.
+func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
+	roles, err := checkRoles(req.Roles)
+	if err != nil {
+		return nil, err
+	}
+	req.Roles = roles
+	opened, err := openBundles(req, filepath.Join(s.Root, s.Executable))
+	if err != nil {
+		return nil, err
+	}
+	ip, err := findIP(ctx, s.Host, req, &opened[0].Role)
+	if err == nil {
+		roles, opened, err = chooseRoles(req, ip, opened)
+	}
+	if err != nil {
+		closeAll(opened)
+		return nil, err
+	}
+	job, err := s.prepare(ctx, Want{Roles: roles, IP: ip}, opened)
+	if err != nil {
+		closeAll(opened)
+		return nil, err
+	}
+	job.Findings = Preflight(PreflightInput{Want: job.Want, Facts: job.Facts, Roles: job.inputs(), Previous: s.previous(opened)})
+	for _, r := range job.Roles {
+		if r.Plan != nil {
+			job.Findings = append(job.Findings, r.Plan.conflicts(ctx, s.Host)...)
+		}
+	}
+	return job, nil
+}
+
+func (j *Job) inputs() []RoleInput {
+	var inputs []RoleInput
+	for _, r := range j.Roles {
+		inputs = append(inputs, r.Input)
+	}
+	return inputs
+}
+
+// prepare reads what the bundles have for the host, looks at it and plans.
+func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundle) (*Job, error) {
+	job := &Job{Want: want}
+	job.Host, _ = hostByIP(&opened[0].Role, want.IP)
+	for _, b := range opened {
+		input, err := readRole(ctx, b, job.Host.Name)
+		if err != nil {
+			return nil, err
+		}
+		job.Roles = append(job.Roles, RoleJob{Bundle: b, Input: input})
+	}
+	var err error
+	if job.Facts, err = GatherFacts(ctx, s.Host, s.questions(job)); err != nil {
+		return nil, err
+	}
+	job.Facts.Skew = s.skew(ctx, job)
+	for i := range job.Roles {
+		r := &job.Roles[i]
+		if job.Host.Name == "" || r.Input.Pack == nil {
+			continue
+		}
+		r.Plan, err = NewPlan(PlanInput{Bundle: r.Bundle, Pack: r.Input.Pack, Texts: r.Input.Texts, Host: job.Host, Facts: job.Facts,
+			Probe: s.Probe, Now: s.Now, Installer: s.Executable, Patience: s.Patience})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return job, nil
+}
+
+// readRole reads the small things of a bundle that preflight and plan look into.
+func readRole(ctx context.Context, b *bundle.Bundle, name string) (RoleInput, error) {
+	in := RoleInput{Path: b.Path, Index: &b.Role, Texts: map[string][]byte{}}
+	for _, f := range b.Role.Files {
+		a, ok := b.Artifact(f.Artifact)
+		if !ok || a.Kind != bundle.KindText {
+			continue
+		}
+		data, err := artifactData(ctx, b, a)
+		if err != nil {
+			return in, err
+		}
+		in.Texts[f.Path] = data
+	}
+	for _, blob := range b.CarriedBlobs(name) {
+		in.Carry += blob.Size
+	}
+	if _, ok := b.PackBlob(name); !ok {
+		return in, nil
+	}
+	pack, _, err := hostpack.Read(ctx, b, name)
+	in.Pack = pack
+	return in, err
+}
+
+// questions is what the roles need to know of the host.
+func (s *Session) questions(job *Job) Questions {
+	q := Questions{Now: s.Now(), Files: append(foreignFiles(), selinuxConfig), Units: foreignUnits(), Commands: []string{"ipset"}}
+	for _, r := range job.Roles {
+		q.Modules = append(q.Modules, r.Input.Index.Modules...)
+		for _, f := range r.Input.Index.Files {
+			q.Files = append(q.Files, f.Path)
+		}
+		for _, u := range r.Input.Index.Units {
+			q.Units = append(q.Units, u.Name)
+		}
+		if r.Input.Index.Role == bundle.RoleEtcd {
+			q.EtcdData = r.Input.Index.Cluster.Policy.EtcdDataDir
+		}
+	}
+	return q
+}
+
+// skewTimeout keeps preflight short when masters are not there yet.
+const skewTimeout = 2 * time.Second
+
+// skew asks the masters for the time, all at once. Every HTTP answer has a date, also the one that refuses us.
+func (s *Session) skew(ctx context.Context, job *Job) map[string]int64 {
+	found := map[string]int64{}
+	if s.Probe == nil || len(job.Roles) == 1 && job.Roles[0].Input.Index.Role == bundle.RoleEtcd {
+		return found
+	}
+	index := job.Roles[0].Input.Index
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for _, m := range hostsWith(index, bundle.RoleMaster) {
+		if m.IP == job.Want.IP {
+			continue
+		}
+		group.Go(func() {
+			address := net.JoinHostPort(m.IP, strconv.Itoa(apiPort(index)))
+			a, err := s.Probe(ctx, Probe{URL: "https://" + address + "/healthz", Timeout: skewTimeout})
+			if err != nil {
+				return
+			}
+			date, err := http.ParseTime(a.Header.Get("Date"))
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			found[m.IP] = int64(date.Sub(s.Now().Truncate(time.Second)) / time.Second)
+		})
+	}
+	group.Wait()
+	return found
+}
+
+// previous finds out what an earlier run left. What cannot be read is as if it were not there: a carry that was
+// interrupted is repeated.
+func (s *Session) previous(opened []*bundle.Bundle) Previous {
+	p := Previous{Clusters: map[string]string{}, Data: map[string]string{}}
+	installed, err := InstalledRoles(s.Host)
+	if err != nil {
+		return p
+	}
+	for _, in := range installed {
+		if b, err := bundle.Open(s.local(RoleDir(in.Role))); err == nil {
+			p.Clusters[in.Role] = b.Role.Cluster.ID
+			b.Close()
+		}
+	}
+	for _, b := range opened {
+		dir := b.Role.Cluster.Policy.EtcdDataDir
+		if mark, err := readOptional(s.Host, dataMark(dir)); err == nil && mark != "" {
+			p.Data[dir] = strings.TrimSpace(mark)
+		}
+	}
+	return p
+}
+
+// local is where a path of the host is on this machine.
+func (s *Session) local(name string) string {
+	if s.Root == "" {
+		return name
+	}
+	return filepath.Join(s.Root, name)
+}
+
+// VerifyBundles reads every byte of the job's bundles and returns all damage. It comes before the first change: a bundle
+// that is damaged anywhere leaves the host as it is.
+func (j *Job) VerifyBundles(ctx context.Context, report progress.Func) []error {
+	var faults []error
+	for _, r := range j.Roles {
+		faults = append(faults, r.Bundle.Verify(ctx, report)...)
+	}
+	return faults
+}
+
+// resumed makes the job of what was carried to this host. It asks for no medium. role "" means all roles.
+func (s *Session) resumed(ctx context.Context, role string) ([]*Job, error) {
+	installed, err := InstalledRoles(s.Host)
+	if err != nil {
+		return nil, err
+	}
+	var jobs []*Job
+	for _, in := range installed {
+		if role != "" && in.Role != role {
+			continue
+		}
+		b, err := bundle.Open(s.local(RoleDir(in.Role)))
+		if err != nil {
+			closeJobs(jobs)
+			return nil, err
+		}
+		job, err := s.prepare(ctx, Want{Roles: []string{in.Role}, IP: in.IP}, []*bundle.Bundle{b})
+		if err == nil && job.Roles[0].Plan == nil {
+			err = fmt.Errorf("reading %s: it holds no pack for %s", RoleDir(in.Role), in.IP)
+		}
+		if err != nil {
+			b.Close()
+			closeJobs(jobs)
+			return nil, err
+		}
+		jobs = append(jobs, job)
+	}
+	return jobs, nil
+}
+
+func closeJobs(jobs []*Job) {
+	for _, j := range jobs {
+		j.Close()
+	}
+}
+
+// journalPath is where the journal is on this machine.
+func (s *Session) journalPath() string { return s.local(path.Join(StateDir, journalName)) }
+
+// readJournal returns the journal, nil when there is none.
+func (s *Session) readJournal() (*Journal, error) {
+	j, err := ReadJournal(s.journalPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return j, err
+}

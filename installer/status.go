@@ -1,0 +1,81 @@
+package installer
+
+import (
+	"context"
+	"slices"
+
+	"offgrid/bundle"
+	"offgrid/installer/host"
+)
+
+// RoleStatus is how far one role is.
+type RoleStatus struct {
+	Role      string        `json:"role"`
+	Host      string        `json:"host"`
+	IP        string        `json:"ip"`
+	Cluster   string        `json:"cluster"` // name
+	Bundle    bundle.Digest `json:"bundle"`  // of the root
+	Steps     int           `json:"steps"`   // of the plan
+	Done      int           `json:"done"`    // that are as the plan wants them
+	Waiting   string        `json:"waiting"` // what the first unfinished step waits for; "" when none waits
+	Next      string        `json:"next"`    // the first step that is not done; "" when all are
+	Units     []UnitStatus  `json:"units"`
+	Versions  []string      `json:"versions"` // "kubelet v1.20.15"
+	Installed bool          `json:"installed"`
+}
+
+// UnitStatus is a service of a role.
+type UnitStatus struct {
+	Name   string `json:"name"`
+	Active string `json:"active"`
+	File   string `json:"file"` // "enabled"
+}
+
+// Status says how far every installed role is. It only reads.
+func (s *Session) Status(ctx context.Context) ([]RoleStatus, error) {
+	jobs, err := s.resumed(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	defer closeJobs(jobs)
+	all := []RoleStatus{}
+	for _, j := range jobs {
+		all = append(all, s.roleStatus(ctx, j.Roles[0]))
+	}
+	return all, ctx.Err()
+}
+
+func (s *Session) roleStatus(ctx context.Context, r RoleJob) RoleStatus {
+	st := RoleStatus{Role: r.Plan.Role, Host: r.Plan.Host.Name, IP: r.Plan.Host.IP, Cluster: r.Input.Index.Cluster.Name, Bundle: r.Plan.Bundle,
+		Units: []UnitStatus{}, Versions: []string{}}
+	for _, step := range r.Plan.Steps() {
+		st.Steps++
+		now, err := step.Check(ctx, s.Host)
+		if err == nil && now.State == Satisfied {
+			st.Done++
+			continue
+		}
+		if st.Next == "" {
+			line := step.Line()
+			st.Next = line.Verb + " " + line.Object
+			if err == nil && now.State == Pending {
+				st.Waiting = now.Why
+			}
+		}
+	}
+	st.Installed = st.Done == st.Steps
+	for _, u := range r.Input.Index.Units {
+		now, err := host.ShowUnit(ctx, s.Host, u.Name)
+		if err != nil {
+			now.Active = "unknown"
+		}
+		st.Units = append(st.Units, UnitStatus{Name: u.Name, Active: now.Active, File: now.File})
+	}
+	for _, a := range r.Input.Index.Artifacts {
+		if a.Kind == bundle.KindProgram {
+			st.Versions = append(st.Versions, programWhy(a))
+		}
+	}
+	slices.Sort(st.Versions)
+	return st
+}

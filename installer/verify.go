@@ -1,0 +1,60 @@
+package installer
+
+import (
+	"context"
+
+	"offgrid/bundle/progress"
+)
+
+// Difference is something on the host that is no longer as it was installed.
+type Difference struct {
+	Role   string `json:"role"`
+	Step   string `json:"step"` // ID
+	Object string `json:"object"`
+	Why    string `json:"why"`
+}
+
+// Verified is what Verify looked at.
+type Verified struct {
+	Checked     int          `json:"checked"` // steps
+	Differences []Difference `json:"differences"`
+}
+
+// Verify compares the host with what was installed on it: every file is hashed again, every unit and setting is looked at.
+// What other hosts decide is not asked.
+func (s *Session) Verify(ctx context.Context) (Verified, error) {
+	v := Verified{Differences: []Difference{}}
+	jobs, err := s.resumed(ctx, "")
+	if err != nil {
+		return v, err
+	}
+	defer closeJobs(jobs)
+	if len(jobs) == 0 {
+		return v, &UsageError{What: "nothing was installed on this host yet", Hint: "./install --role ROLE --ip IP"}
+	}
+	seen := map[string]bool{}
+	for _, j := range jobs {
+		plan := j.Roles[0].Plan
+		for _, step := range plan.Steps() {
+			if dials(step) || seen[step.ID()] {
+				continue
+			}
+			seen[step.ID()] = true
+			v.Checked++
+			line := step.Line()
+			now, err := step.Check(ctx, s.Host)
+			why := now.Why
+			if err != nil {
+				why = err.Error()
+			}
+			if err != nil || now.State != Satisfied {
+				v.Differences = append(v.Differences, Difference{Role: plan.Role, Step: step.ID(), Object: line.Object, Why: why})
+			}
+			s.Report.Report(progress.Event{Phase: "verify", Item: line.Object, Kind: progress.Skip, Text: why})
+			if ctx.Err() != nil {
+				return v, ctx.Err()
+			}
+		}
+	}
+	return v, nil
+}
