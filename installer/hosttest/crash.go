@@ -82,6 +82,7 @@ func (c CrashTest) one(t *testing.T, at point, want, before Tree) {
 	if d := Diff(before, h.Tree(t, c.Kept...)); d != "" {
 		t.Errorf("undo killed at %+v and repeated:\n%s", at, d)
 	}
+	must(t, "removing the host", os.RemoveAll(h.Root))
 }
 
 // tree is the host without what differs from run to run.

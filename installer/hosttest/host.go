@@ -52,7 +52,7 @@ func (c Crashed) Error() string { return fmt.Sprintf("the host died at change %d
 func New(t testing.TB) *Host {
 	t.Helper()
 	h := &Host{
-		Root:     t.TempDir(),
+		Root:     root(t),
 		Starting: map[string]string{},
 		scripts:  map[string]Script{},
 		owners:   map[string]string{},
@@ -63,6 +63,25 @@ func New(t testing.TB) *Host {
 		h.Put(t, name, content)
 	}
 	return h
+}
+
+// root is a new directory, in memory where that can be had: crash tests make thousands of hosts.
+func root(t testing.TB) string {
+	t.Helper()
+	base := "/dev/shm"
+	if info, err := os.Stat(base); err != nil || !info.IsDir() {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(base, "hosttest-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // Put makes a file with its parents, mode 0644; a name that ends in "/" is a directory. It is no change of the installer's.
