@@ -38,6 +38,8 @@ type LockMember struct {
 	Path   string        `yaml:"path"` // in the archive
 	Size   int64         `yaml:"size"`
 	SHA256 bundle.Digest `yaml:"sha256"`
+	// Contains is text that the build looks for in the file: the version it is said to have. "" : nothing is looked for.
+	Contains string `yaml:"contains,omitempty"`
 }
 
 // LockPackage is what identifies an RPM.

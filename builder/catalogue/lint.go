@@ -111,7 +111,7 @@ func (l *linter) keys() {
 		if k.Fingerprint != strings.ToUpper(k.Fingerprint) {
 			l.say(at("keys", i, "fingerprint"), "want upper-case digits")
 		}
-		l.address(at("keys", i, "url"), k.URL, true) // the fingerprint pins the key
+		l.address(at("keys", i, "url"), k.URL, false)
 	}
 }
 

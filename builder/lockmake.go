@@ -1,0 +1,201 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"offgrid/builder/catalogue"
+	"offgrid/builder/cluster"
+	"offgrid/builder/internal/fetch"
+	"offgrid/builder/internal/image"
+	"offgrid/builder/internal/rpmrepo"
+	"offgrid/bundle"
+	"offgrid/bundle/progress"
+)
+
+// lockParallel is how many things are looked into at the same time; the downloads among them keep to Download.Parallel.
+const lockParallel = 8
+
+// LockOptions are what a lock is made from.
+type LockOptions struct {
+	Cluster        *cluster.File
+	Catalogue      *catalogue.Catalogue
+	CatalogueBytes []byte // the file it was loaded from
+	Store          *Store
+	Download       Download
+	Now            time.Time
+	Report         progress.Func
+}
+
+// MakeLock asks upstream for everything that the cluster needs, checks who vouches for it and writes down what came. All
+// of it is in the store afterwards, and so are the programs as they will be shipped, so that a build that follows fetches
+// and encodes nothing.
+func MakeLock(ctx context.Context, o LockOptions) (*Lock, error) {
+	if o.Now.IsZero() {
+		return nil, errors.New("internal error: MakeLock without a time")
+	}
+	sel, err := Select(o.Cluster, o.Catalogue)
+	if err != nil {
+		return nil, fmt.Errorf("locking: %w", err)
+	}
+	request, err := RequestDigest(o.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	client := o.Download.client(o.Store, o.Report)
+	m := &lockMaker{
+		client: client, puller: image.NewPuller(client), cat: o.Catalogue, sel: sel,
+		encoder: newEncoder(o.Store, o.Report), keys: map[string]*rpmrepo.Key{},
+	}
+	if err := m.run(ctx); err != nil {
+		return nil, fmt.Errorf("locking: %w", err)
+	}
+	slices.SortFunc(m.entries, func(a, b LockEntry) int { return strings.Compare(a.ID, b.ID) })
+	return &Lock{
+		Schema: LockSchema, Date: o.Now.UTC().Truncate(time.Second), Catalogue: bundle.DigestOf(o.CatalogueBytes),
+		Request: request, Entries: m.entries,
+	}, nil
+}
+
+type lockMaker struct {
+	client  *fetch.Client
+	puller  *image.Puller
+	cat     *catalogue.Catalogue
+	sel     *Selection
+	encoder *encoder
+
+	mu      sync.Mutex
+	entries []LockEntry
+	keys    map[string]*rpmrepo.Key
+}
+
+func (m *lockMaker) add(e LockEntry) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries = append(m.entries, e)
+}
+
+func (m *lockMaker) run(ctx context.Context) error {
+	var jobs []func(context.Context) error
+	for _, d := range m.sel.Downloads {
+		jobs = append(jobs, func(ctx context.Context) error { return m.download(ctx, d) })
+	}
+	for _, r := range m.cat.Repositories {
+		var wanted []catalogue.Package
+		for _, p := range m.sel.Packages {
+			if p.Repository == r.ID {
+				wanted = append(wanted, p)
+			}
+		}
+		if wanted != nil {
+			jobs = append(jobs, func(ctx context.Context) error { return m.repository(ctx, r, wanted) })
+		}
+	}
+	for _, i := range m.sel.Images {
+		jobs = append(jobs, func(ctx context.Context) error { return m.image(ctx, i) })
+	}
+	return fetch.Each(ctx, len(jobs), lockParallel, func(ctx context.Context, i int) error { return jobs[i](ctx) })
+}
+
+// download fetches a file or archive, and looks into an archive for the digests of its members.
+func (m *lockMaker) download(ctx context.Context, d SelectedDownload) error {
+	item := d.Download.ID + " " + d.Release.Version
+	req := fetch.Request{Item: item, URL: d.Release.URL}
+	vouched, err := m.vouch(ctx, d, &req)
+	if err != nil {
+		return err
+	}
+	got, err := m.client.Get(ctx, req)
+	if err != nil {
+		return err
+	}
+	e := LockEntry{
+		ID: d.Download.ID, Kind: EntryFile, Version: d.Release.Version, URL: d.Release.URL,
+		Size: got.Size, SHA256: got.SHA256, Vouched: vouched,
+	}
+	if d.Download.Kind == catalogue.KindArchive {
+		e.Kind = EntryArchive
+		for _, w := range d.Members {
+			e.Members = append(e.Members, LockMember{Name: w.Name, Path: w.Path, Contains: w.Contains})
+		}
+		err = m.encoder.archive(ctx, &e)
+	} else {
+		_, err = m.encoder.file(ctx, &e)
+	}
+	if err != nil {
+		return fmt.Errorf("%s from %s: %w", item, e.URL, err)
+	}
+	m.add(e)
+	return nil
+}
+
+// vouch finds the digest that the bytes must have, and says where it comes from.
+func (m *lockMaker) vouch(ctx context.Context, d SelectedDownload, req *fetch.Request) (string, error) {
+	r := d.Release
+	switch {
+	case r.SHA256 != "":
+		var err error
+		req.SHA256, err = bundle.ParseDigest("sha256:" + r.SHA256)
+		return "sha256 in the catalogue", err
+	case r.SHA512 != "":
+		req.SHA512 = r.SHA512
+		return "sha512 in the catalogue", nil
+	case r.Sums == nil:
+		return "", fmt.Errorf("nothing vouches for %s (%s): give the sha256 or sha512 of its bytes in the catalogue, or sums with the address of the checksum list that upstream publishes", req.Item, r.URL)
+	}
+	a, err := m.client.Text(ctx, fetch.Request{Item: "the checksums of " + req.Item, URL: r.Sums.URL})
+	if err != nil {
+		return "", err
+	}
+	digits := 64
+	if r.Sums.Algorithm == "sha512" {
+		digits = 128
+	}
+	file := r.URL[strings.LastIndexByte(r.URL, '/')+1:]
+	sum, err := parseSums(a.Body, file, digits)
+	if err != nil {
+		return "", fmt.Errorf("the checksums of %s at %s: %w", req.Item, a.URL, err)
+	}
+	if digits == 128 {
+		req.SHA512 = sum
+	} else if req.SHA256, err = bundle.ParseDigest("sha256:" + sum); err != nil {
+		return "", err
+	}
+	return r.Sums.Algorithm + " in " + a.URL, nil
+}
+
+func (m *lockMaker) image(ctx context.Context, i catalogue.Image) error {
+	img, err := m.puller.Resolve(ctx, i.Ref, i.Source, i.Digest, m.cat.Platform)
+	if err != nil {
+		return err
+	}
+	if err := m.puller.Pull(ctx, img); err != nil {
+		return err
+	}
+	e := LockEntry{
+		ID: "image/" + i.Ref, Kind: EntryImage, Version: i.Source[strings.LastIndexByte(i.Source, ':')+1:], URL: img.URL,
+		Size: img.Manifest.Size, SHA256: img.Manifest.Digest, Vouched: "digest in the catalogue",
+		Image: &LockImage{Ref: i.Ref, Manifest: lockBlob(img.Manifest), Config: lockBlob(img.Config)},
+	}
+	if i.Digest == "" {
+		e.Vouched = "the tag " + i.Source + " at the time of the lock"
+	}
+	if img.Index != nil {
+		b := lockBlob(*img.Index)
+		e.Image.Index = &b
+	}
+	for _, l := range img.Layers {
+		e.Image.Layers = append(e.Image.Layers, lockBlob(l))
+	}
+	m.add(e)
+	return nil
+}
+
+func lockBlob(b image.Blob) LockBlob {
+	return LockBlob{MediaType: b.MediaType, SHA256: b.Digest, Size: b.Size}
+}

@@ -1,0 +1,189 @@
+package builder
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"offgrid/builder/catalogue"
+	"offgrid/builder/cluster"
+)
+
+// Selection is what a cluster needs of a catalogue: one release of each thing that some role in use asks for.
+type Selection struct {
+	Roles     []catalogue.Role    // in use, sorted by name
+	Downloads []SelectedDownload  // sorted by ID
+	Sets      []SelectedSet       // sorted by ID
+	Packages  []catalogue.Package // of all sets, each once, sorted by name
+	Images    []catalogue.Image   // sorted by ref
+	Versions  map[string]string   // by component: what was chosen
+}
+
+// SelectedDownload is one release of a download and the members that some role needs.
+type SelectedDownload struct {
+	Download catalogue.Download
+	Release  catalogue.Release
+	Members  []catalogue.Member // "{version}" is filled in; sorted by name
+}
+
+// SelectedSet is one release of a package set.
+type SelectedSet struct {
+	ID       string
+	Version  string
+	Packages []catalogue.Package
+}
+
+// Select chooses from the catalogue what the cluster needs. The error names everything that does not fit.
+func Select(c *cluster.File, cat *catalogue.Catalogue) (*Selection, error) {
+	s := &selecting{cluster: c, cat: cat, members: map[string]map[string]bool{}, sets: map[string]bool{}, images: map[string]bool{}}
+	s.out.Versions = map[string]string{}
+	for _, name := range rolesInUse(c) {
+		s.role(name)
+	}
+	s.downloads()
+	s.packages()
+	for _, m := range cat.Images {
+		if s.images[m.Ref] {
+			s.out.Images = append(s.out.Images, m)
+		}
+	}
+	slices.SortFunc(s.out.Images, func(a, b catalogue.Image) int { return strings.Compare(a.Ref, b.Ref) })
+	if len(s.faults) > 0 {
+		return nil, errors.Join(s.faults...)
+	}
+	return &s.out, nil
+}
+
+type selecting struct {
+	cluster *cluster.File
+	cat     *catalogue.Catalogue
+	members map[string]map[string]bool // download ID, artifact name
+	sets    map[string]bool
+	images  map[string]bool
+	faults  []error
+	out     Selection
+}
+
+func (s *selecting) fault(format string, args ...any) {
+	s.faults = append(s.faults, fmt.Errorf(format, args...))
+}
+
+func (s *selecting) role(name string) {
+	i := slices.IndexFunc(s.cat.Roles, func(r catalogue.Role) bool { return r.Name == name })
+	if i < 0 {
+		s.fault("choosing from catalogue %q: it has nothing for the role %q", s.cat.Name, name)
+		return
+	}
+	r := s.cat.Roles[i]
+	s.out.Roles = append(s.out.Roles, r)
+	for _, p := range r.Programs {
+		d, m, ok := s.cat.Artifact(p.Artifact)
+		if !ok {
+			s.fault("choosing from catalogue %q: no download gives %q", s.cat.Name, p.Artifact)
+			continue
+		}
+		if s.members[d.ID] == nil {
+			s.members[d.ID] = map[string]bool{}
+		}
+		if m != nil {
+			s.members[d.ID][m.Name] = true
+		}
+	}
+	for _, id := range r.PackageSets {
+		s.sets[id] = true
+	}
+	for _, ref := range r.Images {
+		s.images[ref] = true
+	}
+}
+
+// asked returns the version that the cluster file names for a component, "" when it leaves the choice to the catalogue.
+func (s *selecting) asked(component string) string {
+	switch component {
+	case "kubernetes":
+		return s.cluster.Versions.Kubernetes
+	case "etcd":
+		return s.cluster.Versions.Etcd
+	case "docker":
+		return s.cluster.Versions.Docker
+	}
+	return ""
+}
+
+// choose returns the index of the wanted version.
+func (s *selecting) choose(what, component, def string, have []string) int {
+	want := s.asked(component)
+	if want == "" {
+		want = def
+	}
+	i := slices.Index(have, want)
+	if i < 0 {
+		s.fault("choosing %s: versions.%s is %q, the catalogue %q has %s", what, component, want, s.cat.Name, strings.Join(have, ", "))
+		return -1
+	}
+	if component != "" {
+		s.out.Versions[component] = want
+	}
+	return i
+}
+
+func (s *selecting) downloads() {
+	for _, d := range s.cat.Downloads {
+		names := s.members[d.ID]
+		if names == nil {
+			continue
+		}
+		var have []string
+		for _, r := range d.Releases {
+			have = append(have, r.Version)
+		}
+		i := s.choose(d.ID, d.Component, d.Default, have)
+		if i < 0 {
+			continue
+		}
+		sel := SelectedDownload{Download: d, Release: d.Releases[i]}
+		fill := strings.NewReplacer("{version}", strings.TrimPrefix(sel.Release.Version, "v"))
+		for _, m := range d.Members {
+			if names[m.Name] {
+				sel.Members = append(sel.Members, catalogue.Member{Name: m.Name, Path: fill.Replace(m.Path), Contains: fill.Replace(m.Contains)})
+			}
+		}
+		slices.SortFunc(sel.Members, func(a, b catalogue.Member) int { return strings.Compare(a.Name, b.Name) })
+		s.out.Downloads = append(s.out.Downloads, sel)
+	}
+	slices.SortFunc(s.out.Downloads, func(a, b SelectedDownload) int { return strings.Compare(a.Download.ID, b.Download.ID) })
+}
+
+func (s *selecting) packages() {
+	byName := map[string]catalogue.Package{}
+	for _, set := range s.cat.PackageSets {
+		if !s.sets[set.ID] {
+			continue
+		}
+		i := 0
+		if set.Component != "" {
+			var have []string
+			for _, r := range set.Releases {
+				have = append(have, r.Version)
+			}
+			i = s.choose("package set "+set.ID, set.Component, set.Default, have)
+		}
+		if i < 0 || i >= len(set.Releases) {
+			continue
+		}
+		r := set.Releases[i]
+		s.out.Sets = append(s.out.Sets, SelectedSet{ID: set.ID, Version: r.Version, Packages: r.Packages})
+		for _, p := range r.Packages {
+			if old, ok := byName[p.Name]; ok && old != p {
+				s.fault("choosing package set %s: it has %s %s from %s, another set has %s from %s", set.ID, p.Name, p.EVR, p.Repository, old.EVR, old.Repository)
+			}
+			byName[p.Name] = p
+		}
+	}
+	for _, p := range byName {
+		s.out.Packages = append(s.out.Packages, p)
+	}
+	slices.SortFunc(s.out.Packages, func(a, b catalogue.Package) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(s.out.Sets, func(a, b SelectedSet) int { return strings.Compare(a.ID, b.ID) })
+}
