@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"offgrid/bundle"
+	"offgrid/bundle/progress"
+	"offgrid/cmd/internal/console"
+	"offgrid/cmd/internal/version"
+	"offgrid/installer"
+	"offgrid/installer/host"
+)
+
+// deps is everything of the machine that the commands touch. Tests put another one in its place.
+type deps struct {
+	in         io.Reader
+	out, err   io.Writer
+	host       host.Host
+	root       string // where the host's root directory is; "" for this machine
+	now        func() time.Time
+	probe      installer.Prober
+	executable func() (string, error)
+	patience   *time.Duration // nil: as long as it takes
+}
+
+// patience is the longest that a run waits for one thing that this host does by itself.
+const patience = 5 * time.Minute
+
+// run is main without the process: tests call it.
+func run(ctx context.Context, args []string, d deps) int {
+	asJSON := slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
+	c := console.New(console.Options{Program: "install", In: d.in, Out: d.out, Err: d.err, JSON: asJSON})
+	defer c.Close()
+	a := &app{deps: d, console: c}
+	root := a.newRoot()
+	root.SetArgs(args)
+	root.SetIn(d.in)
+	root.SetOut(d.out)
+	root.SetErr(d.err)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		c.PrintError(err, hints(err)...)
+	}
+	return exitCode(err)
+}
+
+// app is what the commands share: the machine, the console and the flags.
+type app struct {
+	deps
+	console *console.Console
+
+	roles  []string
+	ip     string
+	bundle string
+	yes    bool
+	plan   bool
+}
+
+// session is the installer on this machine.
+func (a *app) session(unattended bool) (*installer.Session, error) {
+	executable, err := a.executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program: %w", err)
+	}
+	s := &installer.Session{Host: a.host, Root: a.root, Executable: executable, Version: version.Number, Now: a.now, Probe: a.probe,
+		Patience: patience, Report: a.report()}
+	if a.patience != nil {
+		s.Patience = *a.patience
+	}
+	s.Unattended = unattended
+	return s, nil
+}
+
+// report shows progress. What the health check finds is printed as a table at the end and not a second time.
+func (a *app) report() progress.Func {
+	show := a.console.Progress()
+	return func(e progress.Event) {
+		if e.Phase == "health" && e.Kind == progress.Warn {
+			e.Kind = progress.Skip
+		}
+		show(e)
+	}
+}
+
+func (a *app) newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "install",
+		Short: "Make this host what the cluster file plans it to be",
+		Long: `install makes this host a member of the cluster that the bundle was built for. It needs no network but
+the site's own. It looks at the host first and says everything that is in the way at once, shows
+what it will do, asks, and does it. It can be stopped or cut off at any moment and run again.
+
+The bundle is ROLE.bundle beside this program, or what --bundle names. Without --role the roles are
+those of the cluster file for the address whose bundles are here; without --ip the address is the
+one of this host that is in the cluster file. Hosts may be installed in any order: what waits for
+others goes on by itself.
+
+` + exitText,
+		Example: `  ./install --role etcd --ip 20.0.0.100     # one role
+  ./install                                 # every role planned for this host
+  ./install plan --role node                # show what would be done, change nothing`,
+		Args:          cobra.ArbitraryArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{fmt.Sprintf("unknown command %q", args[0]), "./install"}
+			}
+			return a.install(cmd.Context())
+		},
+	}
+	root.PersistentFlags().Bool("json", false, "the result on stdout as one line of JSON, progress and errors on stderr as JSON lines")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err.Error(), "./install"} })
+	a.requestFlags(root)
+	root.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
+	root.Flags().BoolVar(&a.plan, "plan", false, "show what would be done and change nothing")
+	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newResume(), a.newUninstall(), a.newVersion())
+	return root
+}
+
+// requestFlags adds the flags that say what is to be installed.
+func (a *app) requestFlags(cmd *cobra.Command) {
+	cmd.Flags().StringSliceVar(&a.roles, "role", nil, "etcd, master or node; several with commas")
+	cmd.Flags().StringVar(&a.ip, "ip", "", "address of this host in the cluster file")
+	cmd.Flags().StringVar(&a.bundle, "bundle", "", "bundle, or directory with bundles")
+	cmd.MarkFlagFilename("bundle", "bundle")
+	cmd.RegisterFlagCompletionFunc("role", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode}, cobra.ShellCompDirectiveNoFileComp
+	})
+}
+
+func (a *app) request() installer.Request {
+	return installer.Request{Roles: a.roles, IP: a.ip, Bundle: a.bundle}
+}
+
+// none is the argument check of the commands that take none.
+func none(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{fmt.Sprintf("%q is one argument too many", args[0]), "./" + cmd.CommandPath()}
+	}
+	return nil
+}
+
+func (a *app) newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the release and the bundle format it reads",
+		Long:    "Print the release of this program and the number of the bundle format that it reads.\n\n" + exitText,
+		Example: "  ./install version",
+		Args:    none,
+		RunE: func(*cobra.Command, []string) error {
+			a.console.Say("install %s, bundle format %d", version.Number, bundle.Format)
+			return a.printJSON(map[string]any{"version": version.Number, "format": bundle.Format})
+		},
+	}
+}
+
+// printJSON prints the result of a command for programs.
+func (a *app) printJSON(v any) error {
+	if !a.console.JSON() {
+		return nil
+	}
+	return a.console.PrintJSON(v)
+}
