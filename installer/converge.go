@@ -30,6 +30,9 @@ ConditionPathExists=` + InstallPath() + `
 Type=oneshot
 ExecStart=` + InstallPath() + ` resume --unattended
 SyslogIdentifier=offgrid-converge
+# Asked to stop, it finishes its step; what the step runs, such as rpm, is left alone meanwhile.
+KillMode=mixed
+TimeoutStopSec=15min
 `,
 		convergeTimer: `[Unit]
 Description=Go on with the installation of this host now and then

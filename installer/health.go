@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -93,7 +92,7 @@ func (s *Session) checkLooks(r RoleJob) []look {
 			if err != nil {
 				return err.Error(), false
 			}
-			return fmt.Sprintf("it answers %d", a.Status), a.Status == http.StatusOK
+			return fmt.Sprintf("it answers %d", a.Status), a.Status == statusOK
 		}})
 	}
 	return looks
@@ -139,7 +138,7 @@ func (s *Session) etcdLooks(r RoleJob) []look {
 // memberList compares the members that etcd knows with the planned ones.
 func (s *Session) memberList(ctx context.Context, r RoleJob, c credential) (string, bool) {
 	question := c.probe(memberURL(r.Plan.Host) + "/v3/cluster/member/list")
-	question.Method, question.Body = http.MethodPost, "{}"
+	question.Method, question.Body = methodPost, "{}"
 	a, err := s.Probe(ctx, question)
 	if err != nil {
 		return err.Error(), false
@@ -150,7 +149,7 @@ func (s *Session) memberList(ctx context.Context, r RoleJob, c credential) (stri
 			PeerURLs []string `json:"peerURLs"`
 		} `json:"members"`
 	}
-	if a.Status != http.StatusOK || json.Unmarshal(a.Body, &list) != nil {
+	if a.Status != statusOK || json.Unmarshal(a.Body, &list) != nil {
 		return fmt.Sprintf("it answers %d", a.Status), false
 	}
 	var known, planned []string

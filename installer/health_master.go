@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 )
@@ -16,7 +15,7 @@ func (s *Session) masterLooks(r RoleJob) []look {
 	looks := []look{
 		{"API server of this host", healthWait, func(ctx context.Context) (string, bool) {
 			a, why := api.get(ctx, "/readyz")
-			return orText(why, "ready"), why == "" && a.Status == http.StatusOK
+			return orText(why, "ready"), why == "" && a.Status == statusOK
 		}},
 		{"version of the API server", healthWait, func(ctx context.Context) (string, bool) {
 			var v struct {
@@ -61,7 +60,7 @@ func (a apiAsker) get(ctx context.Context, path string) (Answer, string) {
 	if err != nil {
 		return got, err.Error()
 	}
-	if got.Status != http.StatusOK {
+	if got.Status != statusOK {
 		return got, fmt.Sprintf("it answers %d: %s", got.Status, firstLine(got.Body))
 	}
 	return got, ""
@@ -103,7 +102,7 @@ func (a apiAsker) componentStatuses(ctx context.Context) (string, bool) {
 // different keys, pods get 401 and nothing else shows it.
 func (a apiAsker) tokenRoundTrip(ctx context.Context) (string, bool) {
 	question := a.c.probe(a.server + "/api/v1/namespaces/kube-system/serviceaccounts/default/token")
-	question.Method = http.MethodPost
+	question.Method = methodPost
 	question.Body = `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{"expirationSeconds":600}}`
 	got, err := a.s.Probe(ctx, question)
 	if err != nil {
@@ -114,14 +113,14 @@ func (a apiAsker) tokenRoundTrip(ctx context.Context) (string, bool) {
 			Token string `json:"token"`
 		} `json:"status"`
 	}
-	if got.Status != http.StatusCreated || json.Unmarshal(got.Body, &request) != nil || request.Status.Token == "" {
+	if got.Status != statusCreated || json.Unmarshal(got.Body, &request) != nil || request.Status.Token == "" {
 		return fmt.Sprintf("asked for a token, it answers %d: %s", got.Status, firstLine(got.Body)), false
 	}
 	back, err := a.s.Probe(ctx, Probe{URL: a.server + "/apis", CAPEM: a.c.ca, Token: request.Status.Token})
 	if err != nil {
 		return err.Error(), false
 	}
-	if back.Status != http.StatusOK {
+	if back.Status != statusOK {
 		return fmt.Sprintf("shown its own token, it answers %d: signer and verifier have different keys", back.Status), false
 	}
 	return "one was made, shown and accepted", true

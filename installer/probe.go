@@ -30,9 +30,17 @@ type Probe struct {
 // Answer is what a server said.
 type Answer struct {
 	Status int
-	Header http.Header
-	Body   []byte // at most probeLimit bytes
+	Date   time.Time // by the server's clock, whole seconds; zero when it did not say
+	Body   []byte    // at most probeLimit bytes
 }
+
+// Of HTTP, for those who ask and read answers.
+const (
+	methodPost     = http.MethodPost
+	statusOK       = http.StatusOK
+	statusCreated  = http.StatusCreated
+	statusNotFound = http.StatusNotFound
+)
 
 // Prober asks a server. An error means that there was no answer; any status is an answer.
 type Prober func(ctx context.Context, p Probe) (Answer, error)
@@ -83,7 +91,11 @@ func Dial(ctx context.Context, p Probe) (Answer, error) {
 	if err != nil {
 		return Answer{}, fmt.Errorf("asking %s: %w", p.URL, err)
 	}
-	return Answer{Status: response.StatusCode, Header: response.Header, Body: body}, nil
+	answer := Answer{Status: response.StatusCode, Body: body}
+	if date, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+		answer.Date = date
+	}
+	return answer, nil
 }
 
 func probeTLS(p Probe) (*tls.Config, error) {

@@ -84,7 +84,7 @@ func (s *Session) lock(ctx context.Context) (*StateLock, error) {
 // unattended reports whether a process is a run that the timer started, and not this one's own.
 func (s *Session) unattended(pid string) bool {
 	n, err := strconv.Atoi(pid)
-	if err != nil || n == os.Getpid() || s.Patience == 0 {
+	if err != nil || n == os.Getpid() || s.Unattended {
 		return false
 	}
 	line, err := host.ReadFile(s.Host, "/proc/"+pid+"/cmdline", inlineMax)

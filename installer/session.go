@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"path"
 	"path/filepath"
 	"strconv"
@@ -29,6 +28,7 @@ type Session struct {
 	Now        func() time.Time
 	Probe      Prober
 	Patience   time.Duration // the longest that a step waits; 0: nothing waits
+	Unattended bool          // nobody is watching: the timer started this run
 	Report     progress.Func
 }
 
@@ -189,16 +189,12 @@ func (s *Session) skew(ctx context.Context, job *Job) map[string]int64 {
 		group.Go(func() {
 			address := net.JoinHostPort(m.IP, strconv.Itoa(apiPort(index)))
 			a, err := s.Probe(ctx, Probe{URL: "https://" + address + "/healthz", Timeout: skewTimeout})
-			if err != nil {
-				return
-			}
-			date, err := http.ParseTime(a.Header.Get("Date"))
-			if err != nil {
+			if err != nil || a.Date.IsZero() {
 				return
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			found[m.IP] = int64(date.Sub(s.Now().Truncate(time.Second)) / time.Second)
+			found[m.IP] = int64(a.Date.Sub(s.Now().Truncate(time.Second)) / time.Second)
 		})
 	}
 	group.Wait()

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -124,12 +123,12 @@ type etcdStatus struct {
 func askStatus(ctx context.Context, probe Prober, c credential, m bundle.Host) (etcdStatus, error) {
 	var s etcdStatus
 	question := c.probe(memberURL(m) + "/v3/maintenance/status")
-	question.Method, question.Body = http.MethodPost, "{}"
+	question.Method, question.Body = methodPost, "{}"
 	a, err := probe(ctx, question)
 	if err != nil {
 		return s, err
 	}
-	if a.Status != http.StatusOK {
+	if a.Status != statusOK {
 		return s, fmt.Errorf("asking %s: it answers %d", question.URL, a.Status)
 	}
 	if err := json.Unmarshal(a.Body, &s); err != nil {
@@ -196,7 +195,7 @@ func (p *planner) apiReady() probeFunc {
 		switch {
 		case err != nil:
 			return pending("waiting for the API server of this host: %v", err)
-		case a.Status != http.StatusOK:
+		case a.Status != statusOK:
 			return pending("waiting for the API server of this host: it answers %d: %s", a.Status, firstLine(a.Body))
 		}
 		return Status{State: Satisfied}, nil
@@ -240,9 +239,9 @@ func leaseFault(ctx context.Context, probe Prober, c credential, server, name st
 		} `json:"spec"`
 	}
 	switch {
-	case a.Status == http.StatusNotFound:
+	case a.Status == statusNotFound:
 		return "there is none yet"
-	case a.Status != http.StatusOK:
+	case a.Status != statusOK:
 		return fmt.Sprintf("the API server answers %d", a.Status)
 	case json.Unmarshal(a.Body, &lease) != nil || lease.Spec.HolderIdentity == "":
 		return "nobody holds the lease"
@@ -349,9 +348,9 @@ func nodeState(ctx context.Context, probe Prober, h host.Host, r *RoleInput, own
 		} `json:"status"`
 	}
 	switch {
-	case a.Status == http.StatusNotFound:
+	case a.Status == statusNotFound:
 		return false, "", "kubelet has not registered it yet"
-	case a.Status != http.StatusOK:
+	case a.Status != statusOK:
 		return false, "", fmt.Sprintf("the API server answers %d: %s", a.Status, firstLine(a.Body))
 	case json.Unmarshal(a.Body, &node) != nil:
 		return false, "", "the answer is not a Node"
