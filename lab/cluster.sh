@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# cluster.sh: what an operator does on the hosts, and asks them.
+
+# hosts_new NAME...: makes and boots them, all at once.
+hosts_new() {
+	local name pid pids=()
+	"$lab_root/lab/base" >/dev/null
+	for name in "$@"; do
+		"$lab_root/lab/host" "$name" --new &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do wait "$pid" || die "a host did not start"; done
+}
+
+roles_of() { awk -v n="$1" '$1 == n { gsub(",", " ", $3); print $3 }' "$lab_root/lab/hosts"; }
+
+# bring NAME --put|--scp DIST: the installer and the bundles of the host's roles, into its /root.
+bring() {
+	local role files=("$3/install")
+	for role in $(roles_of "$1"); do files+=("$3/$role.bundle"); done
+	"$lab_root/lab/host" "$1" "$2" "${files[@]}" /root
+}
+
+# install_role ROLE NAME: exactly what an operator types, and the answer to the question.
+install_role() {
+	local ip
+	ip=$(cat "$(host_dir "$2")/ip")
+	say "$2# ./install --role $1 --ip $ip"
+	echo y | "$lab_root/lab/host" "$2" ./install --role "$1" --ip "$ip" || die "./install --role $1 on $2 ended with $?"
+}
+
+kubectl() { "$lab_root/lab/host" master01 kubectl "$@"; }
+component_status() { [ "$(kubectl get cs --no-headers 2>/dev/null | grep -cw Healthy)" = 5 ]; }
+nodes_registered() { [ "$(kubectl get nodes --no-headers 2>/dev/null | wc -l)" = "$1" ]; }
+
+show_cluster() {
+	say "master01# kubectl get cs"
+	kubectl get cs 2>/dev/null
+	say "master01# kubectl get nodes -o wide"
+	kubectl get nodes -o wide
+	say "master01# etcdctl endpoint status"
+	etcd_table
+}
+
+etcd_table() {
+	"$lab_root/lab/host" master01 env ETCDCTL_API=3 /opt/etcd/bin/etcdctl --cacert=/opt/etcd/ssl/ca.pem --cert=/opt/etcd/ssl/admin.pem \
+		--key=/opt/etcd/ssl/admin-key.pem --endpoints=https://20.0.0.100:2379,https://20.0.0.103:2379,https://20.0.0.104:2379 endpoint status --write-out=table
+}
