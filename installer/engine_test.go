@@ -311,3 +311,12 @@ func must(t testing.TB, err error) {
 		t.Fatal(err)
 	}
 }
+
+// openCarried returns the root of the bundle in a directory.
+func openCarried(dir string) (string, error) {
+	b, err := bundle.Open(dir)
+	if err != nil {
+		return "", err
+	}
+	return b.RootDigest.String(), b.Close()
+}

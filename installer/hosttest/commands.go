@@ -208,7 +208,7 @@ func (h *Host) umount(_ string, argv []string) (string, error) {
 	at := argv[len(argv)-1]
 	var kept strings.Builder
 	for line := range strings.Lines(h.Get("/proc/self/mounts")) {
-		if f := strings.Fields(line); len(f) < 2 || f[1] != at {
+		if f := strings.Fields(line); len(f) < 2 || strings.ReplaceAll(f[1], `\040`, " ") != at {
 			kept.WriteString(line)
 		}
 	}
