@@ -1,0 +1,135 @@
+package builder
+
+import (
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"offgrid/builder/internal/pki"
+	"offgrid/bundle"
+	"offgrid/bundle/progress"
+)
+
+// BuildResult says what is in dist/ now.
+type BuildResult struct {
+	Dist      string        `json:"dist"`      // path of the directory
+	Locked    bool          `json:"locked"`    // there was no lock, so one was made first
+	Unchanged bool          `json:"unchanged"` // nothing had to be written
+	Bundles   []BuiltBundle `json:"bundles"`   // in the order in which roles are installed
+	Files     []DistFile    `json:"files"`     // everything in dist/, sorted by name
+}
+
+// BuiltBundle is one role bundle.
+type BuiltBundle struct {
+	Role  string        `json:"role"`
+	Path  string        `json:"path"`
+	Root  bundle.Digest `json:"root"`
+	Size  int64         `json:"size"` // bytes
+	Hosts []string      `json:"hosts"`
+}
+
+// DistFile is one file in dist/.
+type DistFile struct {
+	Name   string        `json:"name"`
+	Size   int64         `json:"size"` // bytes
+	SHA256 bundle.Digest `json:"sha256"`
+}
+
+// InstallerError says that the file given as installer cannot be one.
+type InstallerError struct {
+	Path string
+	Err  error
+}
+
+func (e *InstallerError) Error() string {
+	return fmt.Sprintf("reading installer %q: %v", e.Path, e.Err)
+}
+func (e *InstallerError) Unwrap() error { return e.Err }
+
+// Build makes dist/ from the lock, the cluster file and pki/. Without a lock it locks first; one that no longer fits is a
+// *StaleError. When nothing has changed since the last build, nothing is written: the files in dist/ are compared
+// with their digests all the same.
+func (s *Site) Build(ctx context.Context) (*BuildResult, error) {
+	if err := checkInstaller(s.opts.Installer, s.catalogue.Platform.Arch); err != nil {
+		return nil, &InstallerError{s.opts.Installer, err}
+	}
+	lock, locked, err := s.currentLock(ctx)
+	if err != nil {
+		return nil, err
+	}
+	set, err := pki.Ensure(ctx, s.path(PKIName), pki.Request{Cluster: s.cluster, Now: s.opts.Now(), Report: s.opts.Report})
+	if err != nil {
+		return nil, err
+	}
+	if len(set.Made) > 0 {
+		s.report(progress.Event{Phase: "pki", Kind: progress.Note, Text: fmt.Sprintf("made %d certificates and secrets in %s: keep this directory, and keep it off the stick", len(set.Made), s.path(PKIName))})
+	}
+	key, err := s.inputKey()
+	if err != nil {
+		return nil, err
+	}
+	if old := s.readStamp(); old != nil && old.Input == key && s.intact(ctx, old) {
+		return s.result(old, locked, true), nil
+	}
+	roles, err := s.assemble(ctx, lock, set)
+	if err != nil {
+		return nil, err
+	}
+	now, err := s.writeDist(ctx, key, roles)
+	if err != nil {
+		return nil, err
+	}
+	return s.result(now, locked, false), nil
+}
+
+func (s *Site) result(st *stamp, locked, unchanged bool) *BuildResult {
+	r := &BuildResult{Dist: s.path(DistName), Locked: locked, Unchanged: unchanged, Files: st.Files, Bundles: []BuiltBundle{}}
+	for _, b := range st.Bundles {
+		b.Path = s.path(DistName) + "/" + b.Role + bundleSuffix
+		r.Bundles = append(r.Bundles, b)
+	}
+	return r
+}
+
+// currentLock reads the lock, or makes it when there is none, and insists that it fits.
+func (s *Site) currentLock(ctx context.Context) (lock *Lock, made bool, err error) {
+	lock, err = ReadLock(s.path(LockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		s.report(progress.Event{Phase: "lock", Kind: progress.Note, Text: "there is no " + LockName + " yet: locking first"})
+		if _, err = s.Lock(ctx); err != nil {
+			return nil, false, err
+		}
+		made = true
+		lock, err = ReadLock(s.path(LockName))
+	}
+	if err != nil {
+		return nil, made, err
+	}
+	return lock, made, lock.Check(s.cluster, s.opts.Catalogue)
+}
+
+// checkInstaller looks whether the file is a static Linux program for the hosts' processor. It is not run.
+func checkInstaller(path, arch string) error {
+	f, err := elf.Open(path)
+	var format *elf.FormatError
+	if errors.As(err, &format) {
+		return errors.New("not a Linux program")
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	machines := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+	if f.Machine != machines[arch] {
+		return fmt.Errorf("built for %s, the hosts are %s", strings.TrimPrefix(f.Machine.String(), "EM_"), arch)
+	}
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP {
+			return errors.New("linked dynamically: it would depend on the host's libraries; build it with CGO_ENABLED=0")
+		}
+	}
+	return nil
+}

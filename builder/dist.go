@@ -1,0 +1,268 @@
+package builder
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"offgrid/bundle"
+	"offgrid/bundle/progress"
+)
+
+const (
+	bundleSuffix  = ".bundle"
+	installerName = "install"
+	sumsName      = "SHA256SUMS"
+	stampName     = ".stamp"
+	stampFormat   = 1
+)
+
+// stamp remembers what dist/ was made from. It lies there itself.
+type stamp struct {
+	Format  int           `json:"format"`
+	Input   bundle.Digest `json:"input"`
+	Bundles []BuiltBundle `json:"bundles"` // without paths
+	Files   []DistFile    `json:"files"`   // sorted by name
+}
+
+// roleInput is a role bundle that is ready to be written.
+type roleInput struct {
+	role  string
+	hosts []string
+	in    bundle.Input
+}
+
+// inputKey is a digest of all that decides what dist/ holds.
+func (s *Site) inputKey() (bundle.Digest, error) {
+	lock, err := FileDigest(s.path(LockName))
+	if err != nil {
+		return bundle.Digest{}, err
+	}
+	installer, err := FileDigest(s.opts.Installer)
+	if err != nil {
+		return bundle.Digest{}, err
+	}
+	secrets, err := treeDigest(s.path(PKIName))
+	if err != nil {
+		return bundle.Digest{}, err
+	}
+	key, err := bundle.MarshalCanonical([]bundle.Digest{
+		bundle.DigestOf(s.data), bundle.DigestOf(s.opts.Catalogue), lock, installer, secrets, s.opts.Program,
+	})
+	return bundle.DigestOf(key), err
+}
+
+// treeDigest digests the names and contents of all files below dir.
+func treeDigest(dir string) (bundle.Digest, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		sum, err := FileDigest(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		fmt.Fprintf(h, "%s %q\n", sum, filepath.ToSlash(name))
+		return err
+	})
+	return bundle.Digest(h.Sum(nil)), err
+}
+
+// readStamp returns the stamp of the last build, nil when there is none that can be read: the build is done anew then.
+func (s *Site) readStamp() *stamp {
+	data, err := readLimited(filepath.Join(s.path(DistName), stampName))
+	if err != nil {
+		return nil
+	}
+	var st stamp
+	if json.Unmarshal(data, &st) != nil || st.Format != stampFormat {
+		return nil
+	}
+	for _, f := range st.Files {
+		if f.Name != filepath.Base(f.Name) {
+			return nil
+		}
+	}
+	return &st
+}
+
+// intact reports whether the files of dist/ are still those of the stamp.
+func (s *Site) intact(ctx context.Context, st *stamp) bool {
+	good := make([]bool, len(st.Files))
+	var group sync.WaitGroup
+	for i, f := range st.Files {
+		group.Go(func() {
+			d, size, err := digestFile(filepath.Join(s.path(DistName), f.Name))
+			good[i] = err == nil && d == f.SHA256 && size == f.Size
+		})
+	}
+	group.Wait()
+	sums, err := os.ReadFile(filepath.Join(s.path(DistName), sumsName))
+	return ctx.Err() == nil && err == nil && string(sums) == st.sums() && !slices.Contains(good, false)
+}
+
+// writeDist replaces the files of dist/. Until the last one is in place there is neither a SHA256SUMS nor a stamp: a half
+// written dist/ cannot be taken for a whole one.
+func (s *Site) writeDist(ctx context.Context, key bundle.Digest, roles []roleInput) (*stamp, error) {
+	dist := s.path(DistName)
+	old := s.readStamp()
+	if err := openDist(dist); err != nil {
+		return nil, err
+	}
+	st := &stamp{Format: stampFormat, Input: key, Bundles: make([]BuiltBundle, len(roles)), Files: make([]DistFile, len(roles)+1)}
+	errs := make([]error, len(roles)+1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var group sync.WaitGroup
+	for i, r := range roles {
+		group.Go(func() {
+			if st.Bundles[i], st.Files[i], errs[i] = s.writeBundle(ctx, r); errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	st.Files[len(roles)], errs[len(roles)] = s.copyInstaller()
+	group.Wait()
+	if err := firstCause(errs); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(st.Files, func(a, b DistFile) int { return strings.Compare(a.Name, b.Name) })
+	if err := removeOld(dist, old, st); err != nil {
+		return nil, err
+	}
+	if err := WriteFile(filepath.Join(dist, sumsName), 0o600, writeBytes([]byte(st.sums()))); err != nil {
+		return nil, err
+	}
+	data, err := bundle.MarshalCanonical(st)
+	if err != nil {
+		return nil, err
+	}
+	return st, WriteFile(filepath.Join(dist, stampName), 0o600, writeBytes(data))
+}
+
+// openDist makes dist/, readable by its owner only, and removes what says that it is whole and what a killed build left.
+func openDist(dist string) error {
+	if err := os.MkdirAll(dist, 0o700); err != nil {
+		return fmt.Errorf("making %q: %w", dist, err)
+	}
+	if err := os.Chmod(dist, 0o700); err != nil { // an older one may have been made with another umask
+		return fmt.Errorf("making %q: %w", dist, err)
+	}
+	left, err := filepath.Glob(filepath.Join(dist, tempPattern))
+	if err != nil {
+		return err
+	}
+	for _, path := range append(left, filepath.Join(dist, stampName), filepath.Join(dist, sumsName)) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cleaning %q: %w", dist, err)
+		}
+	}
+	return nil
+}
+
+// removeOld removes the bundles of roles that the site has no more.
+func removeOld(dist string, old, now *stamp) error {
+	if old == nil {
+		return nil
+	}
+	for _, f := range old.Files {
+		if slices.ContainsFunc(now.Files, func(n DistFile) bool { return n.Name == f.Name }) || !strings.HasSuffix(f.Name, bundleSuffix) {
+			continue
+		}
+		if err := os.Remove(filepath.Join(dist, f.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("cleaning %q: %w", dist, err)
+		}
+	}
+	return nil
+}
+
+// firstCause prefers an error to the cancellations that followed from it.
+func firstCause(errs []error) error {
+	var cancelled error
+	for _, err := range errs {
+		switch {
+		case errors.Is(err, context.Canceled):
+			cancelled = err
+		case err != nil:
+			return err
+		}
+	}
+	return cancelled
+}
+
+func (s *Site) writeBundle(ctx context.Context, r roleInput) (BuiltBundle, DistFile, error) {
+	name := r.role + bundleSuffix
+	m := &meter{report: s.opts.Report, item: name, total: estimate(r.in)}
+	s.report(progress.Event{Phase: "seal", Item: name, Kind: progress.Start, Total: m.total})
+	var sum bundle.Summary
+	h := sha256.New()
+	err := WriteFile(filepath.Join(s.path(DistName), name), 0o600, func(w io.Writer) (err error) {
+		sum, err = bundle.Write(ctx, io.MultiWriter(w, h, m), r.in)
+		return err
+	})
+	if err != nil {
+		return BuiltBundle{}, DistFile{}, err
+	}
+	s.report(progress.Event{Phase: "seal", Item: name, Kind: progress.Done, Done: sum.Size, Total: sum.Size})
+	return BuiltBundle{Role: r.role, Root: sum.Root, Size: sum.Size, Hosts: r.hosts}, DistFile{name, sum.Size, bundle.Digest(h.Sum(nil))}, nil
+}
+
+// estimate is about what a bundle will be big, for progress.
+func estimate(in bundle.Input) int64 {
+	var n int64
+	for _, a := range in.Role.Artifacts {
+		n += a.Blob.StoredSize
+	}
+	return n
+}
+
+// meter reports how much was written, every few MiB.
+type meter struct {
+	report         progress.Func
+	item           string
+	n, told, total int64
+}
+
+func (m *meter) Write(p []byte) (int, error) {
+	m.n += int64(len(p))
+	if m.n-m.told >= bundle.FrameSize {
+		m.told = m.n
+		m.report.Report(progress.Event{Phase: "seal", Item: m.item, Kind: progress.Advance, Done: m.n, Total: max(m.n, m.total)})
+	}
+	return len(p), nil
+}
+
+func (s *Site) copyInstaller() (DistFile, error) {
+	f, err := os.Open(s.opts.Installer)
+	if err != nil {
+		return DistFile{}, &InstallerError{s.opts.Installer, err}
+	}
+	defer f.Close()
+	h := sha256.New()
+	var size int64
+	err = WriteFile(filepath.Join(s.path(DistName), installerName), 0o700, func(w io.Writer) (err error) {
+		size, err = io.Copy(io.MultiWriter(w, h), f)
+		return err
+	})
+	return DistFile{installerName, size, bundle.Digest(h.Sum(nil))}, err
+}
+
+// sums is SHA256SUMS, as sha256sum writes it.
+func (st *stamp) sums() string {
+	var b strings.Builder
+	for _, f := range st.Files {
+		fmt.Fprintf(&b, "%s  %s\n", f.SHA256.Hex(), f.Name)
+	}
+	return b.String()
+}

@@ -1,0 +1,71 @@
+package builder
+
+import (
+	"errors"
+
+	"offgrid/builder/catalogue"
+	"offgrid/builder/cluster"
+	"offgrid/builder/internal/fetch"
+	"offgrid/builder/internal/pki"
+	"offgrid/builder/internal/strictyaml"
+)
+
+// Refused reports whether err says that the input must be changed: the cluster file, the catalogue, the lock, the
+// certificates, the installer. Otherwise something failed on the way, and the same command may do better next time.
+func Refused(err error) bool {
+	var (
+		problems  *cluster.Problems
+		faults    *catalogue.Problems
+		yaml      *strictyaml.Error
+		stale     *StaleError
+		pkiFaults *pki.Problems
+		noSite    *NoSiteError
+		noPKI     *NoPKIError
+		busy      *BusyError
+		installer *InstallerError
+		mirror    *MirrorError
+		choice    *CatalogueError
+	)
+	for _, target := range []any{&problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice} {
+		if errors.As(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+// Hints returns what helps against err, for people: at most one line.
+func Hints(err error) []string {
+	var (
+		noSite    *NoSiteError
+		noPKI     *NoPKIError
+		busy      *BusyError
+		installer *InstallerError
+		yaml      *strictyaml.Error
+		pkiFaults *pki.Problems
+		mirror    *MirrorError
+		wrong     *fetch.WrongBytesError
+		download  *fetch.Error
+	)
+	switch {
+	case errors.As(err, &noSite):
+		return []string{"run `bundle init " + noSite.Dir + "`, or name the site with --dir"}
+	case errors.As(err, &noPKI):
+		return []string{"`bundle build` makes them"}
+	case errors.As(err, &busy):
+		return []string{"wait until the other command is through, and run this one again"}
+	case errors.As(err, &installer):
+		return []string{"name the installer with --installer FILE; `make build` makes it as bin/install"}
+	case errors.As(err, &mirror):
+		return []string{"--mirror takes FROM=TO, two addresses; --mirrors a name that the catalogue has"}
+	case errors.As(err, &pkiFaults):
+		return []string{"put the files back from a copy of " + pkiFaults.Dir + "; nothing in it is ever made anew without being asked"}
+	case errors.As(err, &yaml):
+		return []string{"correct these lines of " + yaml.Name + "; a lock is made anew by `bundle lock`"}
+	case errors.As(err, &wrong):
+		return []string{"these are not the bytes that were vouched for: do not use them; try a mirror with --mirror FROM=TO, and if upstream really has changed them, find out why before `bundle lock`"}
+	case errors.As(err, &download):
+		return []string{"run the same command again: it goes on where it stopped; --mirror FROM=TO fetches from elsewhere"}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package builder
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"offgrid/builder/catalogue"
+	"offgrid/builder/cluster"
+	"offgrid/builder/internal/filelock"
+	"offgrid/bundle"
+	"offgrid/bundle/progress"
+)
+
+// Names inside a site directory.
+const (
+	ClusterName = "cluster.yaml"
+	PKIName     = "pki"
+	DistName    = "dist"
+
+	siteLockName = ".bundle-running" // held while a command works on the site
+	maxYAML      = 16 << 20          // bytes of a cluster file, catalogue or lock
+)
+
+// SiteOptions says which site to work on, and with what.
+type SiteOptions struct {
+	Dir           string // site directory
+	CatalogueName string // for messages
+	Catalogue     []byte
+	Store         string        // directory of the store; made when it is not there
+	Mirrors       []string      // "FROM=TO", tried in order before upstream
+	MirrorSets    []string      // names of sets in the catalogue, after Mirrors
+	Parallel      int           // downloads at the same time
+	Attempts      int           // tries at each address; 0: 5
+	Stall         time.Duration // longest time without a byte; 0: one minute
+	Installer     string        // Build: path of the installer that goes into dist/
+	Program       bundle.Digest // Build: of the running program; another one may render other files
+	Now           func() time.Time
+	Report        progress.Func
+}
+
+// Site is a site directory that nobody else works on, with its store. Close it.
+type Site struct {
+	opts      SiteOptions
+	cluster   *cluster.File
+	catalogue *catalogue.Catalogue
+	data      []byte // of the cluster file
+	store     *Store
+	lock      *filelock.Lock
+}
+
+// BusyError says that another bundle command works on the same site.
+type BusyError struct{ Dir string }
+
+func (e *BusyError) Error() string {
+	return fmt.Sprintf("opening site %q: another bundle command is at work there", e.Dir)
+}
+
+// NoSiteError says that a directory has no cluster file.
+type NoSiteError struct{ Dir string }
+
+func (e *NoSiteError) Error() string {
+	return fmt.Sprintf("opening site %q: there is no %s", e.Dir, ClusterName)
+}
+
+// OpenSite reads the cluster file and the catalogue and opens the store. Findings about the cluster file come all at once
+// (*cluster.Problems), its warnings are reported. A site that another process works on is a *BusyError.
+func OpenSite(o SiteOptions) (*Site, error) {
+	s := &Site{opts: o}
+	var err error
+	if s.data, err = readLimited(filepath.Join(o.Dir, ClusterName)); errors.Is(err, fs.ErrNotExist) {
+		return nil, &NoSiteError{o.Dir}
+	} else if err != nil {
+		return nil, err
+	}
+	if s.cluster, err = cluster.Load(filepath.Join(o.Dir, ClusterName), s.data); err != nil {
+		return nil, err
+	}
+	for _, w := range s.cluster.Warnings() {
+		o.Report.Report(progress.Event{Phase: "lock", Kind: progress.Warn, Text: fmt.Sprintf("%s:%d: %s: %s", ClusterName, w.Line, w.Path, w.Text)})
+	}
+	if s.catalogue, err = catalogue.Load(o.CatalogueName, o.Catalogue); err != nil {
+		return nil, err
+	}
+	s.lock, err = filelock.Try(filepath.Join(o.Dir, siteLockName))
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, &BusyError{o.Dir}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening site: %w", err)
+	}
+	if s.store, err = OpenStore(o.Store); err != nil {
+		return nil, errors.Join(err, s.lock.Release())
+	}
+	return s, nil
+}
+
+// Close lets others work on the site.
+func (s *Site) Close() error { return errors.Join(s.store.Close(), s.lock.Release()) }
+
+// path returns the path of a name inside the site.
+func (s *Site) path(name string) string { return filepath.Join(s.opts.Dir, name) }
+
+func (s *Site) report(e progress.Event) { s.opts.Report.Report(e) }
+
+// InitSite writes example as the cluster file of dir and returns its path. It makes dir; a cluster file that is there is
+// an error that wraps fs.ErrExist.
+func InitSite(dir string, example []byte) (string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("making site: %w", err)
+	}
+	path := filepath.Join(dir, ClusterName)
+	if _, err := os.Lstat(path); err == nil {
+		return "", fmt.Errorf("making site %q: %s is already there: %w", dir, ClusterName, fs.ErrExist)
+	}
+	return path, WriteFile(path, 0o644, writeBytes(example))
+}

@@ -1,0 +1,147 @@
+package upstreamtest
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"strings"
+
+	"offgrid/builder/internal/upstreamtest"
+)
+
+const tinyCatalogue = `schema: 1
+name: tiny
+platform: {os: linux, arch: amd64, family: el7}
+mirrors: []
+keys: []
+repositories: []
+downloads:
+  - id: etcd
+    component: etcd
+    kind: archive
+    default: v3.4.26
+    releases:
+      - version: v3.4.26
+        url: UPSTREAM/etcd/v3.4.26/etcd-v3.4.26-linux-amd64.tar.gz
+        sums: {url: UPSTREAM/etcd/v3.4.26/SHA256SUMS, algorithm: sha256}
+    members:
+      - {name: etcd, path: "etcd-v{version}-linux-amd64/etcd", contains: "{version}"}
+      - {name: etcdctl, path: "etcd-v{version}-linux-amd64/etcdctl", contains: "{version}"}
+  - id: kubernetes-server
+    component: kubernetes
+    kind: archive
+    default: v1.20.15
+    releases:
+      - version: v1.20.15
+        url: UPSTREAM/v1.20.15/kubernetes-server-linux-amd64.tar.gz
+        sums: {url: UPSTREAM/v1.20.15/SHA256SUMS, algorithm: sha256}
+    members:
+      - {name: kube-apiserver, path: kubernetes/server/bin/kube-apiserver, contains: "v{version}"}
+      - {name: kube-controller-manager, path: kubernetes/server/bin/kube-controller-manager, contains: "v{version}"}
+      - {name: kube-proxy, path: kubernetes/server/bin/kube-proxy, contains: "v{version}"}
+      - {name: kube-scheduler, path: kubernetes/server/bin/kube-scheduler, contains: "v{version}"}
+      - {name: kubectl, path: kubernetes/server/bin/kubectl, contains: "v{version}"}
+      - {name: kubelet, path: kubernetes/server/bin/kubelet, contains: "v{version}"}
+packageSets: []
+images:
+  - {ref: "k8s.gcr.io/pause:3.2", source: "REGISTRY/pause:3.2"}
+roles:
+  - name: etcd
+    programs:
+      - {artifact: etcd, path: /opt/etcd/bin/etcd}
+      - {artifact: etcdctl, path: /opt/etcd/bin/etcdctl}
+    packageSets: []
+    images: []
+  - name: master
+    programs:
+      - {artifact: kube-apiserver, path: /opt/kubernetes/bin/kube-apiserver}
+      - {artifact: kube-controller-manager, path: /opt/kubernetes/bin/kube-controller-manager}
+      - {artifact: kube-scheduler, path: /opt/kubernetes/bin/kube-scheduler}
+      - {artifact: kubectl, path: /opt/kubernetes/bin/kubectl}
+    packageSets: []
+    images: []
+  - name: node
+    programs:
+      - {artifact: kube-proxy, path: /opt/kubernetes/bin/kube-proxy}
+      - {artifact: kubelet, path: /opt/kubernetes/bin/kubelet}
+    packageSets: []
+    images: ["k8s.gcr.io/pause:3.2"]
+`
+
+// tinyCluster is a small site.
+const tinyCluster = `apiVersion: offgrid/v1
+kind: Cluster
+metadata:
+  name: tiny
+hosts:
+  - {name: master01, ip: 20.0.0.100, roles: [master, etcd]}
+  - {name: node01, ip: 20.0.0.103, roles: [node, etcd]}
+  - {name: node02, ip: 20.0.0.104, roles: [etcd]}
+`
+
+// Site is a small site and all that it is built from.
+type Site struct {
+	Catalogue string
+	Cluster   string // three hosts: a master, a node, etcd on all
+	Installer []byte // an ELF header and nothing more
+}
+
+// Tiny makes the upstream serve programs of a few bytes and returns a site that is built from them.
+func Tiny(u *Upstream) Site {
+	serve(u)
+	registry := strings.TrimPrefix(u.URL, "http://")
+	return Site{
+		Catalogue: strings.NewReplacer("UPSTREAM", u.URL, "REGISTRY", registry).Replace(tinyCatalogue),
+		Cluster:   tinyCluster,
+		Installer: fakeELF(),
+	}
+}
+
+// serve puts the releases of the tiny catalogue upstream.
+func serve(u *Upstream) {
+	etcd := "/etcd/v3.4.26/etcd-v3.4.26-linux-amd64.tar.gz"
+	u.File(etcd, tarGz(map[string]string{
+		"etcd-v3.4.26-linux-amd64/etcd":    "etcd 3.4.26",
+		"etcd-v3.4.26-linux-amd64/etcdctl": "etcdctl 3.4.26",
+	}))
+	u.Sums("/etcd/v3.4.26/SHA256SUMS", etcd)
+	kube := "/v1.20.15/kubernetes-server-linux-amd64.tar.gz"
+	programs := map[string]string{}
+	for _, name := range strings.Fields("kube-apiserver kube-controller-manager kube-scheduler kubectl kube-proxy kubelet") {
+		programs["kubernetes/server/bin/"+name] = name + " v1.20.15"
+	}
+	u.File(kube, tarGz(programs))
+	u.Sums("/v1.20.15/SHA256SUMS", kube)
+	u.Push(upstreamtest.Image{Repository: "pause", Tag: "3.2", Type: upstreamtest.DockerManifest, List: upstreamtest.DockerList, Layers: [][]byte{[]byte("pause")}})
+}
+
+func tarGz(files map[string]string) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		content := files[name]
+		w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg})
+		w.Write([]byte(content))
+	}
+	w.Close()
+	z.Close()
+	return b.Bytes()
+}
+
+// fakeELF is the header of a static program for x86-64 with nothing in it.
+func fakeELF() []byte {
+	var b bytes.Buffer
+	b.WriteString("\x7fELF\x02\x01\x01")
+	b.Write(make([]byte, 9))
+	binary.Write(&b, binary.LittleEndian, []uint16{2, 62})     // executable, x86-64
+	binary.Write(&b, binary.LittleEndian, uint32(1))           // version
+	binary.Write(&b, binary.LittleEndian, make([]uint64, 3))   // entry, headers
+	binary.Write(&b, binary.LittleEndian, uint32(0))           // flags
+	binary.Write(&b, binary.LittleEndian, []uint16{64, 56, 0}) // sizes
+	binary.Write(&b, binary.LittleEndian, []uint16{64, 0, 0})
+	return b.Bytes()
+}

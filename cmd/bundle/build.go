@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"offgrid/builder"
+	"offgrid/cmd/internal/console"
+)
+
+func newBuild(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "build",
+		Short: "Fetch, check and render everything, and write dist/",
+		Long: `Fetch what bundle.lock names, verify it, make what is missing in pki/, render every host's files, and
+write dist/: ROLE.bundle for each role, the installer, and SHA256SUMS. Without a bundle.lock it locks
+first; one that no longer fits cluster.yaml or the catalogue is an error. The same lock, cluster.yaml
+and pki/ give the same bytes. An interrupted build goes on where it stopped.
+
+In this release bundles hold the private keys of their hosts in the clear: dist/ is readable by its
+owner only, and the stick must be guarded like the keys.
+
+` + exitText,
+		Example: `  bundle build
+  bundle build --dir mysite --mirrors cn --parallel 8`,
+		Args: atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.build(cmd.Context()) },
+	}
+	a.fetchFlags(cmd)
+	cmd.Flags().StringVar(&a.installer, "installer", "", "installer to put into dist/ (default: the program install beside this one)")
+	cmd.MarkFlagFilename("installer")
+	return cmd
+}
+
+func (a *app) build(ctx context.Context) error {
+	o, err := a.site()
+	if err != nil {
+		return err
+	}
+	if o.Program, err = program(); err != nil {
+		return err
+	}
+	if o.Installer, err = a.findInstaller(); err != nil {
+		return err
+	}
+	site, err := builder.OpenSite(o)
+	if err != nil {
+		return err
+	}
+	defer site.Close()
+	result, err := site.Build(ctx)
+	if err != nil {
+		return err
+	}
+	a.sayBuild(result)
+	return a.printJSON(result)
+}
+
+// findInstaller returns the path of the installer: the flag's, or the one beside this program.
+func (a *app) findInstaller() (string, error) {
+	if a.installer != "" {
+		return a.installer, nil
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(self); err == nil {
+		self = real
+	}
+	return filepath.Join(filepath.Dir(self), "install"), nil
+}
+
+func (a *app) sayBuild(r *builder.BuildResult) {
+	var rows [][]string
+	for _, b := range r.Bundles {
+		rows = append(rows, []string{b.Role, commas(b.Hosts), console.Bytes(b.Size), b.Root.Short(), b.Path})
+	}
+	a.console.Table([]string{"ROLE", "HOSTS", "SIZE", "FINGERPRINT", "FILE"}, rows)
+	if r.Unchanged {
+		a.console.Say("Nothing has changed: %s is as it was.", r.Dist)
+	}
+	a.console.Say("Copy %s to a stick. It holds the private keys of these hosts in the clear: guard it as you would guard the keys.", r.Dist)
+	a.console.Say("On each host, as root: ./install --role ROLE --ip IP")
+}

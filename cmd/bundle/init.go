@@ -1,0 +1,54 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"offgrid/builder"
+	"offgrid/manifests"
+)
+
+func newInit(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "init [DIR]",
+		Short: "Write a cluster.yaml with an example host table",
+		Long: `Write DIR/cluster.yaml, with an example host table and every setting explained. DIR is made when it is
+not there; a cluster.yaml that is there is never replaced.
+
+` + exitText,
+		Example: "  bundle init mysite",
+		Args:    atMost(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir := "."
+			if len(args) > 0 {
+				dir = args[0]
+			}
+			return a.init(dir)
+		},
+	}
+}
+
+func (a *app) init(dir string) error {
+	example, err := manifests.ClusterExample()
+	if err != nil {
+		return err
+	}
+	path, err := builder.InitSite(dir, example)
+	if errors.Is(err, fs.ErrExist) {
+		return &refusal{err, "edit it, or choose another directory"}
+	}
+	if err != nil {
+		return err
+	}
+	a.console.Say("wrote %s", path)
+	next := "bundle lock"
+	if clean := filepath.Clean(dir); clean != "." {
+		next = fmt.Sprintf("cd %s && bundle lock", clean)
+	}
+	a.console.Say("Edit its hosts, addresses and policy, then run: %s", next)
+	return a.printJSON(map[string]string{"cluster": path})
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"offgrid/bundle"
+	"offgrid/cmd/internal/console"
+)
+
+func newInspect(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "inspect FILE",
+		Short: "Show what a bundle is for and what is in it",
+		Long: `Show a bundle's role, cluster, hosts and versions, and each artifact with its size and who vouched for
+it. Reads the bundle's index only; ` + "`bundle verify`" + ` reads every byte.
+
+` + exitText,
+		Example:           "  bundle inspect dist/node.bundle\n  bundle inspect --json dist/node.bundle",
+		Args:              files(1),
+		ValidArgsFunction: completeBundles,
+		RunE:              func(_ *cobra.Command, args []string) error { return a.inspect(args[0]) },
+	}
+}
+
+// inspected is what inspect prints for programs.
+type inspected struct {
+	File  string           `json:"file"`
+	Size  int64            `json:"size"`
+	Root  bundle.Digest    `json:"root"`
+	Packs []string         `json:"packs"` // hosts whose secrets are aboard
+	Index bundle.RoleIndex `json:"index"`
+}
+
+func (a *app) inspect(path string) error {
+	b, err := open(path)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if a.console.JSON() {
+		return a.console.PrintJSON(inspected{path, b.Size, b.RootDigest, b.PackHosts(), b.Role})
+	}
+	a.sayHead(b)
+	a.sayHosts(b)
+	a.sayContent(b)
+	return nil
+}
+
+func (a *app) sayHead(b *bundle.Bundle) {
+	r, policy := &b.Role, &b.Role.Cluster.Policy
+	say := func(name, format string, args ...any) {
+		a.console.Say("%-12s %s", name+":", fmt.Sprintf(format, args...))
+	}
+	say("role", "%s", r.Role)
+	say("fingerprint", "%s", b.RootDigest.Short())
+	say("root", "%s", b.RootDigest)
+	say("format", "%d", r.Format)
+	say("size", "%s", console.Bytes(b.Size))
+	say("platform", "%s/%s, packages for %s", r.Platform.OS, r.Platform.Arch, r.Platform.Family)
+	say("cluster", "%s, id %s", r.Cluster.Name, r.Cluster.ID)
+	say("serial", "%d (%s)", r.Cluster.Serial, time.Unix(r.Cluster.Serial, 0).UTC().Format(time.RFC3339))
+	say("lock", "%s", r.Cluster.Lock.Short())
+	say("valid from", "%s", r.Cluster.NotBefore.UTC().Format(time.RFC3339))
+	say("versions", "kubernetes %s, etcd %s, docker %s", policy.KubeVersion, policy.EtcdVersion, policy.DockerVersion)
+	say("API server", "%s", r.Cluster.APIServer)
+	say("networks", "services %s, pods %s, DNS %s", r.Cluster.ServiceCIDR, r.Cluster.PodCIDR, r.Cluster.DNSIP)
+	if len(r.Units) > 0 {
+		var units []string
+		for _, u := range r.Units {
+			units = append(units, u.Name)
+		}
+		say("units", "%s", commas(units))
+	}
+}
+
+func (a *app) sayHosts(b *bundle.Bundle) {
+	secrets := map[string]bool{}
+	for _, host := range b.PackHosts() {
+		secrets[host] = true
+	}
+	var rows [][]string
+	for _, h := range b.Role.Hosts {
+		has := "-"
+		if secrets[h.Name] {
+			has = "aboard"
+		}
+		rows = append(rows, []string{h.Name, h.IP, commas(h.Roles), has})
+	}
+	a.console.Say("")
+	a.console.Table([]string{"HOST", "IP", "ROLES", "KEYS"}, rows)
+}
+
+func (a *app) sayContent(b *bundle.Bundle) {
+	var rows [][]string
+	for _, art := range b.Role.Artifacts {
+		rows = append(rows, []string{art.Name, orDash(art.Version), art.Kind, console.Bytes(art.Blob.Size), console.Bytes(art.Blob.StoredSize), art.Vouched})
+	}
+	a.console.Say("")
+	a.console.Table([]string{"ARTIFACT", "VERSION", "KIND", "SIZE", "STORED", "VOUCHED FOR BY"}, rows)
+	rows = nil
+	for _, p := range b.Role.Packages {
+		rows = append(rows, []string{p.Name, evr(p), p.Arch})
+	}
+	if len(rows) > 0 {
+		a.console.Say("")
+		a.console.Table([]string{"PACKAGE", "VERSION", "ARCH"}, rows)
+	}
+	rows = nil
+	for _, image := range b.Role.Images {
+		size := int64(0)
+		if blobs, ok := b.Image(image.Ref); ok {
+			for _, layer := range blobs.Layers {
+				size += layer.Size
+			}
+		}
+		rows = append(rows, []string{image.Ref, console.Bytes(size), image.Manifest.String()})
+	}
+	if len(rows) > 0 {
+		a.console.Say("")
+		a.console.Table([]string{"IMAGE", "SIZE", "MANIFEST"}, rows)
+	}
+}
+
+// evr formats a package's version as rpm prints it.
+func evr(p bundle.Package) string {
+	if p.Epoch > 0 {
+		return fmt.Sprintf("%d:%s-%s", p.Epoch, p.Version, p.Release)
+	}
+	return p.Version + "-" + p.Release
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

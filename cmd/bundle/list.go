@@ -1,0 +1,101 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"offgrid/bundle"
+	"offgrid/bundle/hostpack"
+	"offgrid/cmd/internal/console"
+)
+
+func newList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list FILE",
+		Short: "List what a bundle places on its hosts",
+		Long: `List every file, directory and link that the bundle's role places, with mode, owner and size, and for
+each host the files that it alone gets. Secret files are marked; their content is never shown.
+
+` + exitText,
+		Example:           "  bundle list dist/etcd.bundle",
+		Args:              files(1),
+		ValidArgsFunction: completeBundles,
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.list(cmd.Context(), args[0]) },
+	}
+}
+
+// placed is one thing that a bundle places.
+type placed struct {
+	Host   string `json:"host,omitempty"` // "": on every host of the role
+	Path   string `json:"path"`
+	Type   string `json:"type"` // "file", "dir" or "link"
+	Mode   string `json:"mode,omitempty"`
+	Owner  string `json:"owner,omitempty"` // "root:root"
+	Size   int64  `json:"size"`
+	From   string `json:"from,omitempty"` // artifact, or target of a link
+	Secret bool   `json:"secret,omitempty"`
+}
+
+func (a *app) list(ctx context.Context, path string) error {
+	b, err := open(path)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	all := common(b)
+	for _, host := range b.PackHosts() {
+		pack, _, err := hostpack.Read(ctx, b, host)
+		if err != nil {
+			return err
+		}
+		for _, f := range pack.Files {
+			all = append(all, placed{Host: host, Path: f.Path, Type: "file", Mode: mode(f.Mode), Owner: f.Owner + ":" + f.Group, Size: int64(len(f.Data)), From: "host pack", Secret: f.Secret})
+		}
+	}
+	slices.SortStableFunc(all, func(x, y placed) int {
+		return cmp.Or(cmp.Compare(x.Host, y.Host), cmp.Compare(x.Path, y.Path))
+	})
+	if a.console.JSON() {
+		return a.console.PrintJSON(all)
+	}
+	var rows [][]string
+	for _, p := range all {
+		size, from := console.Bytes(p.Size), p.From
+		switch {
+		case p.Type == "link":
+			size, from = "-", "-> "+p.From
+		case p.Type == "dir":
+			size = "-"
+		case p.Secret:
+			from += ", secret"
+		}
+		rows = append(rows, []string{cmp.Or(p.Host, "all"), orDash(p.Mode), orDash(p.Owner), size, p.Path, from})
+	}
+	a.console.Table([]string{"HOST", "MODE", "OWNER", "SIZE", "PATH", "FROM"}, rows)
+	return nil
+}
+
+// common lists what every host of the role gets.
+func common(b *bundle.Bundle) []placed {
+	var all []placed
+	for _, f := range b.Role.Files {
+		p := placed{Path: f.Path, Type: "file", Mode: mode(f.Mode), Owner: f.Owner + ":" + f.Group, From: f.Artifact}
+		if art, ok := b.Artifact(f.Artifact); ok {
+			p.Size = art.Blob.Size
+		}
+		all = append(all, p)
+	}
+	for _, d := range b.Role.Dirs {
+		all = append(all, placed{Path: d.Path, Type: "dir", Mode: mode(d.Mode), Owner: d.Owner + ":" + d.Group})
+	}
+	for _, l := range b.Role.Links {
+		all = append(all, placed{Path: l.Path, Type: "link", From: l.Target})
+	}
+	return all
+}
+
+func mode(m uint32) string { return fmt.Sprintf("%04o", m) }

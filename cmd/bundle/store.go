@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"offgrid/builder"
+	"offgrid/cmd/internal/console"
+)
+
+func newStore(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "store",
+		Short: "Look after the store of what was fetched",
+		Long: `The store keeps every byte that was fetched, by its digest, for all sites of this machine. Exported and
+imported it builds the same bundles elsewhere, or in five years when upstream has gone.
+
+` + exitText,
+		Example: "  bundle store export offgrid-store.tar",
+		Args:    cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return &usageError{"unknown command \"store " + args[0] + "\"", "bundle store"}
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(newStoreExport(a), newStoreImport(a), newStoreGC(a))
+	return cmd
+}
+
+func newStoreExport(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "export FILE",
+		Short:   "Write the whole store into one tar file",
+		Long:    "Write everything in the store into one plain tar file; every blob is checked on the way. FILE may be - for stdout.\n\n" + exitText,
+		Example: "  bundle store export /backup/offgrid-store.tar",
+		Args:    files(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.exportStore(cmd.Context(), args[0]) },
+	}
+	a.storeFlag(cmd)
+	return cmd
+}
+
+func (a *app) exportStore(ctx context.Context, path string) error {
+	if path == "-" {
+		return builder.ExportStore(ctx, a.store, a.out)
+	}
+	if err := builder.WriteFile(path, 0o644, func(w io.Writer) error { return builder.ExportStore(ctx, a.store, w) }); err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	a.console.Say("wrote %s, %s", path, console.Bytes(info.Size()))
+	return a.printJSON(map[string]any{"file": path, "size": info.Size()})
+}
+
+func newStoreImport(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "import FILE",
+		Short:   "Take an exported store into this one",
+		Long:    "Take what `bundle store export` wrote into the store; every blob is checked on the way.\n\n" + exitText,
+		Example: "  bundle store import /backup/offgrid-store.tar",
+		Args:    files(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return a.importStore(cmd.Context(), args[0]) },
+	}
+	a.storeFlag(cmd)
+	return cmd
+}
+
+func (a *app) importStore(ctx context.Context, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	done, err := builder.ImportStore(ctx, a.store, f)
+	if err != nil {
+		return err
+	}
+	a.console.Say("%d blobs and %d records, %s, are in %s", done.Blobs, done.Records, console.Bytes(done.Bytes), a.store)
+	return a.printJSON(done)
+}
+
+func newStoreGC(a *app) *cobra.Command {
+	var days int
+	cmd := &cobra.Command{
+		Use:     "gc",
+		Short:   "Remove what was not used for a while",
+		Long:    "Remove what no command has used for --days, and unfinished downloads of that age. What is missing later is fetched again.\n\n" + exitText,
+		Example: "  bundle store gc --days 90",
+		Args:    atMost(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if days < 0 {
+				return &usageError{"--days must not be negative", "bundle store gc"}
+			}
+			return a.gc(cmd.Context(), time.Now().AddDate(0, 0, -days))
+		},
+	}
+	a.storeFlag(cmd)
+	cmd.Flags().IntVar(&days, "days", 30, "keep what was used within so many days")
+	return cmd
+}
+
+func (a *app) gc(ctx context.Context, after time.Time) error {
+	gone, err := builder.CleanStore(ctx, a.store, after)
+	if err != nil {
+		return err
+	}
+	a.console.Say("removed %d blobs, %d records and %d unfinished downloads: %s are free again", gone.Blobs, gone.Records, gone.Partials, console.Bytes(gone.Bytes))
+	return a.printJSON(gone)
+}
