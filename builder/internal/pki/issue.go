@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"sync"
 	"time"
 
 	"github.com/cloudflare/cfssl/config"
@@ -24,8 +23,12 @@ import (
 )
 
 // silenceLibrary keeps cfssl, which logs every key it makes, from writing to standard error. Its level is a global of the
-// library's: this is the one place that sets it, once.
-var silenceLibrary = sync.OnceFunc(func() { log.Level = log.LevelFatal })
+// library's: this is the one place that sets it, at the first call. A build makes certificates from one goroutine.
+func silenceLibrary() {
+	if log.Level != log.LevelFatal {
+		log.Level = log.LevelFatal
+	}
+}
 
 // ecdsaKey: P-256 for everything that speaks TLS. A key costs a millisecond instead of RSA's hundreds, handshakes are
 // cheaper too, and every program of the stack (Go 1.15 and later, curl and openssl of el7) knows it.
