@@ -1,0 +1,226 @@
+// Package sitetest is a small cluster for tests: role bundles for the hosts of a cluster file, hosts made of directories,
+// and what would answer on their network when the services run that the installer starts.
+package sitetest
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"offgrid/bundle"
+	"offgrid/installer"
+	"offgrid/installer/host"
+	"offgrid/installer/hosttest"
+)
+
+// Installer is where the installer lies on a host before it is carried.
+const Installer = "/root/install"
+
+// Site is the cluster. It is for one goroutine, but for its Probe.
+type Site struct {
+	Hosts map[string]*hosttest.Host // by address
+	Table []bundle.Host
+
+	dir     string // of the bundles
+	pki     *pki
+	objects map[string]string // of the cluster: what kubectl applied, by name
+	time    time.Time
+}
+
+// Table is the host table of the tutorial.
+func Table() []bundle.Host {
+	return []bundle.Host{
+		{Name: "master01", IP: "20.0.0.100", Roles: []string{"etcd", "master"}, EtcdName: "etcd01"},
+		{Name: "master02", IP: "20.0.0.101", Roles: []string{"master"}},
+		{Name: "node01", IP: "20.0.0.103", Roles: []string{"etcd", "node"}, EtcdName: "etcd02", NodeName: "20.0.0.103"},
+		{Name: "node02", IP: "20.0.0.104", Roles: []string{"etcd", "node"}, EtcdName: "etcd03", NodeName: "20.0.0.104"},
+	}
+}
+
+// New makes a site whose hosts are as CentOS leaves them, with bundles of all roles.
+func New(t testing.TB) *Site {
+	t.Helper()
+	s := &Site{Hosts: map[string]*hosttest.Host{}, Table: Table(), dir: t.TempDir(), objects: map[string]string{},
+		time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	s.pki = newPKI(t, s.time)
+	for _, h := range s.Table {
+		s.Hosts[h.IP] = s.host(t, h)
+	}
+	for _, role := range []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode} {
+		s.write(t, role)
+	}
+	return s
+}
+
+// Now is the site's time. It stands still.
+func (s *Site) Now() time.Time { return s.time }
+
+// Bundle is the path of a role's bundle.
+func (s *Site) Bundle(role string) string { return filepath.Join(s.dir, role+".bundle") }
+
+// Reset makes the hosts new and the cluster empty, with the same bundles: what tests do that install many times.
+func (s *Site) Reset(t testing.TB) {
+	t.Helper()
+	s.objects = map[string]string{}
+	for _, h := range s.Table {
+		s.Hosts[h.IP] = s.host(t, h)
+	}
+}
+
+// Session is an installer on the host with that address.
+func (s *Site) Session(ip string) *installer.Session {
+	h := s.Hosts[ip]
+	return &installer.Session{Host: h, Root: h.Root, Executable: Installer, Version: "0.1.0", Now: s.Now, Probe: s.Probe}
+}
+
+// host makes a host with its address and what facts are made of.
+func (s *Site) host(t testing.TB, planned bundle.Host) *hosttest.Host {
+	t.Helper()
+	h := hosttest.New(t)
+	h.Put(t, Installer, "the installer")
+	h.Put(t, "/usr/sbin/ipset", "")
+	for name, text := range map[string]string{
+		"/etc/os-release": "NAME=\"CentOS Linux\"\nVERSION_ID=\"7\"\nID=\"centos\"\nPRETTY_NAME=\"CentOS Linux 7 (Core)\"\n",
+		"/proc/cpuinfo":   "processor\t: 0\nprocessor\t: 1\n",
+		"/proc/meminfo":   "MemTotal:        3880512 kB\n",
+		"/proc/mounts":    "/dev/mapper/centos-root / xfs rw,relatime 0 0\n",
+	} {
+		h.Put(t, name, text)
+	}
+	for _, key := range []string{"kernel/panic", "vm/overcommit_memory"} {
+		h.Put(t, "/proc/sys/"+key, "0\n")
+	}
+	for line, says := range map[string]string{
+		"id -u":          "0\n",
+		"uname -m":       "x86_64\n",
+		"ip -o -4 addr":  "1: lo    inet 127.0.0.1/8 scope host lo\n2: eth0    inet " + planned.IP + "/24 brd 20.0.0.255 scope global eth0\n",
+		"ip -4 route":    "default via 20.0.0.1 dev eth0\n20.0.0.0/24 dev eth0 proto kernel scope link src " + planned.IP + "\n",
+		"ss":             "State Recv-Q Send-Q Local Address:Port Peer Address:Port\nLISTEN 0 128 *:22 *:* users:((\"sshd\",pid=900,fd=3))\n",
+		"df":             "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/mapper/centos-root 41943040 1048576 40894464 3% /\n",
+		"xfs_info":       "naming =version 2 bsize=4096 ascii-ci=0 ftype=1\n",
+		"modprobe -n -q": "",
+		"docker info":    "systemd\n",
+	} {
+		h.Script(line, hosttest.Says(says))
+	}
+	h.Script("/opt/kubernetes/bin/kubectl", s.kubectl)
+	return h
+}
+
+// kubectl works on the cluster's objects as long as an API server answers.
+func (s *Site) kubectl(stdin string, argv []string) (string, error) {
+	if !s.apiUp("") {
+		return "", hosttest.Exit(argv, 1, "", "The connection to the server 20.0.0.100:6443 was refused - did you specify the right host or port?")
+	}
+	if at := slices.Index(argv, "get"); at >= 0 {
+		return s.objects[argv[at+2]], nil
+	}
+	at := slices.Index(argv, "-f")
+	if at < 0 {
+		return "", hosttest.Exit(argv, 1, "", "kubectl: get and apply -f are known")
+	}
+	if argv[at+1] != "-" {
+		s.objects[filepath.Base(argv[at+1])] = "applied"
+		return "", nil
+	}
+	var object struct {
+		Metadata   struct{ Name string }
+		Data       map[string]string
+		StringData map[string]string
+	}
+	if err := json.Unmarshal([]byte(stdin), &object); err != nil {
+		return "", err
+	}
+	s.objects[object.Metadata.Name] = object.Data["digest"]
+	if expires := object.StringData["expiration"]; expires != "" {
+		s.objects[object.Metadata.Name] = base64.StdEncoding.EncodeToString([]byte(expires))
+	}
+	return "", nil
+}
+
+// Object is what the cluster knows of a name, "" when it knows nothing.
+func (s *Site) Object(name string) string { return s.objects[name] }
+
+// up reports whether a service runs on a host.
+func (s *Site) up(ip, unit string) bool {
+	u, err := host.ShowUnit(context.Background(), s.Hosts[ip], unit)
+	return err == nil && u.Active == "active"
+}
+
+// quorum reports whether most members of etcd run.
+func (s *Site) quorum() bool {
+	running, all := 0, 0
+	for _, h := range s.Table {
+		if h.EtcdName != "" {
+			all++
+			if s.up(h.IP, "etcd.service") {
+				running++
+			}
+		}
+	}
+	return 2*running > all
+}
+
+// apiUp reports whether the API server of that host answers, or any for "".
+func (s *Site) apiUp(ip string) bool {
+	return s.quorum() && slices.ContainsFunc(s.Table, func(h bundle.Host) bool {
+		return (ip == "" || h.IP == ip) && s.up(h.IP, "kube-apiserver.service")
+	})
+}
+
+// kubeletPair is where kubelet puts its certificate.
+const kubeletPair = "/opt/kubernetes/ssl/kubelet-client-current.pem"
+
+// Settle is what the cluster does by itself: kubelets that run get their certificates when there is a cluster that knows
+// their token.
+func (s *Site) Settle() error {
+	known := false
+	for name := range s.objects {
+		known = known || strings.HasPrefix(name, "bootstrap-token-")
+	}
+	if !known || !s.apiUp("20.0.0.100") {
+		return nil
+	}
+	for ip, h := range s.Hosts {
+		full := filepath.Join(h.Root, kubeletPair)
+		if _, err := os.Stat(full); !errors.Is(err, os.ErrNotExist) || !s.up(ip, "kubelet.service") {
+			continue
+		}
+		if err := os.WriteFile(full, s.pki.pair, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// write makes a role's bundle.
+func (s *Site) write(t testing.TB, role string) {
+	t.Helper()
+	in, blobs := s.input(t, role)
+	in.Open = func(d bundle.Digest) (io.ReadCloser, error) {
+		data, ok := blobs[d]
+		if !ok {
+			return nil, fmt.Errorf("no blob %s", d)
+		}
+		return io.NopCloser(strings.NewReader(string(data))), nil
+	}
+	f, err := os.Create(s.Bundle(role))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bundle.Write(context.Background(), f, in); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
