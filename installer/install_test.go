@@ -42,6 +42,7 @@ func install(ctx context.Context, s *sitetest.Site, w what) (installer.Outcome, 
 // converge is what the timers do, until nobody waits.
 func converge(t *testing.T, s *sitetest.Site, runs []what) {
 	t.Helper()
+	var last []installer.Waiting
 	for range 5 {
 		waiting := false
 		for _, w := range runs {
@@ -52,13 +53,13 @@ func converge(t *testing.T, s *sitetest.Site, runs []what) {
 			if err != nil {
 				t.Fatalf("resuming on %s: %v", w.ip, err)
 			}
-			waiting = waiting || !o.Done
+			waiting, last = waiting || !o.Done, o.Waiting
 		}
 		if !waiting {
 			return
 		}
 	}
-	t.Fatal("somebody still waits")
+	t.Fatalf("somebody still waits: %+v", last)
 }
 
 func TestHostsMayBeInstalledInAnyOrder(t *testing.T) {

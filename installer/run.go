@@ -117,7 +117,7 @@ func (s *Session) apply(ctx context.Context, lock *StateLock, jobs []*Job) (Outc
 	}
 	out.Done = len(out.Waiting) == 0
 	// Whatever the operator presses now, the host must know whether it has to go on by itself.
-	if err := s.converge(context.WithoutCancel(ctx), !out.Done); err != nil {
+	if err := s.settle(context.WithoutCancel(ctx), roles, out.Done); err != nil {
 		return out, err
 	}
 	if out.Done {
@@ -126,6 +126,19 @@ func (s *Session) apply(ctx context.Context, lock *StateLock, jobs []*Job) (Outc
 		}
 	}
 	return out, ctx.Err()
+}
+
+// settle starts what makes the host go on by itself, or ends it. When another role of this host is not part of this run,
+// what goes on for that one is left alone: the next resume, which knows all roles, ends it.
+func (s *Session) settle(ctx context.Context, roles []RoleJob, done bool) error {
+	if !done {
+		return s.converge(ctx, true)
+	}
+	installed, err := InstalledRoles(s.Host)
+	if err != nil || len(installed) > len(roles) {
+		return err
+	}
+	return s.converge(ctx, false)
 }
 
 // needsMedium tells the phases that read what is not carried.
