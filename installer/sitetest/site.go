@@ -76,6 +76,16 @@ func (s *Site) Reset(t testing.TB) {
 	}
 }
 
+// Replace makes the host with that address new, and leaves the others and the cluster as they are.
+func (s *Site) Replace(t testing.TB, ip string) {
+	t.Helper()
+	for _, h := range s.Table {
+		if h.IP == ip {
+			s.Hosts[ip] = s.host(t, h)
+		}
+	}
+}
+
 // Session is an installer on the host with that address.
 func (s *Site) Session(ip string) *installer.Session {
 	h := s.Hosts[ip]
