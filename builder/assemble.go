@@ -38,13 +38,7 @@ func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set) ([]roleIn
 	}
 	rendered := map[string]*render.Role{}
 	for _, spec := range selection.Roles {
-		rendered[spec.Name], err = render.Render(render.Request{
-			Cluster: s.cluster, PKI: set, Role: spec.Name, Images: spec.Images,
-			Versions: render.Versions{
-				Kubernetes: selection.Versions["kubernetes"], Etcd: selection.Versions["etcd"], Docker: selection.Versions["docker"],
-			},
-		})
-		if err != nil {
+		if rendered[spec.Name], err = s.render(spec, selection.Versions, set); err != nil {
 			return nil, err
 		}
 	}
@@ -70,6 +64,26 @@ func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set) ([]roleIn
 		roles = append(roles, r)
 	}
 	return roles, nil
+}
+
+// render makes the role's files and judges them: what cannot work is found here and not on a host.
+func (s *Site) render(spec catalogue.Role, versions map[string]string, set *pki.Set) (*render.Role, error) {
+	role, err := render.Render(render.Request{
+		Cluster: s.cluster, PKI: set, Role: spec.Name, Images: spec.Images,
+		Versions: render.Versions{Kubernetes: versions["kubernetes"], Etcd: versions["etcd"], Docker: versions["docker"]},
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := &roleCheck{cluster: s.cluster, pki: set, rendered: role, images: spec.Images}
+	for _, p := range spec.Programs {
+		c.programs = append(c.programs, p.Path)
+	}
+	if err := c.run(); err != nil {
+		return nil, err
+	}
+	s.report(progress.Event{Phase: "render", Item: spec.Name, Kind: progress.Done})
+	return role, nil
 }
 
 // assembly puts one role together.
@@ -206,6 +220,5 @@ func (a *assembly) packs(rendered *render.Role) error {
 		}
 		a.in.Packs[p.Host] = sealed
 	}
-	a.site.report(progress.Event{Phase: "render", Item: a.spec.Name, Kind: progress.Done})
 	return nil
 }

@@ -114,12 +114,12 @@ func (s *Site) currentLock(ctx context.Context) (lock *Lock, made bool, err erro
 // checkInstaller looks whether the file is a static Linux program for the hosts' processor. It is not run.
 func checkInstaller(path, arch string) error {
 	f, err := elf.Open(path)
-	var format *elf.FormatError
-	if errors.As(err, &format) {
-		return errors.New("not a Linux program")
+	var system *fs.PathError
+	if errors.As(err, &system) {
+		return err
 	}
 	if err != nil {
-		return err
+		return errors.New("not a Linux program")
 	}
 	defer f.Close()
 	machines := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}

@@ -212,10 +212,19 @@ func (s *Site) writeBundle(ctx context.Context, r roleInput) (BuiltBundle, DistF
 		return err
 	})
 	if err != nil {
-		return BuiltBundle{}, DistFile{}, err
+		return BuiltBundle{}, DistFile{}, s.afterDamage(err)
 	}
 	s.report(progress.Event{Phase: "seal", Item: name, Kind: progress.Done, Done: sum.Size, Total: sum.Size})
 	return BuiltBundle{Role: r.role, Root: sum.Root, Size: sum.Size, Hosts: r.hosts}, DistFile{name, sum.Size, bundle.Digest(h.Sum(nil))}, nil
+}
+
+// afterDamage throws a damaged blob out of the store, so that the next build makes it anew.
+func (s *Site) afterDamage(err error) error {
+	var damaged *bundle.DigestError
+	if !errors.As(err, &damaged) {
+		return err
+	}
+	return fmt.Errorf("%w; the copy in the store %q was damaged and is thrown away, so the next build gets it again", errors.Join(err, s.store.Discard(damaged.Want)), s.opts.Store)
 }
 
 // estimate is about what a bundle will be big, for progress.

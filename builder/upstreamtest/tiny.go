@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -16,8 +17,10 @@ const tinyCatalogue = `schema: 1
 name: tiny
 platform: {os: linux, arch: amd64, family: el7}
 mirrors: []
-keys: []
-repositories: []
+keys:
+  - {id: vendor, fingerprint: FINGERPRINT, url: UPSTREAM/rpm/key}
+repositories:
+  - {id: vendor, baseURL: UPSTREAM/rpm/7/, key: vendor, signedMetadata: false}
 downloads:
   - id: etcd
     component: etcd
@@ -45,7 +48,18 @@ downloads:
       - {name: kube-scheduler, path: kubernetes/server/bin/kube-scheduler, contains: "v{version}"}
       - {name: kubectl, path: kubernetes/server/bin/kubectl, contains: "v{version}"}
       - {name: kubelet, path: kubernetes/server/bin/kubelet, contains: "v{version}"}
-packageSets: []
+packageSets:
+  - id: base
+    releases:
+      - packages:
+          - {name: chrony, evr: 3.4-1.el7, arch: x86_64, repository: vendor}
+  - id: docker
+    component: docker
+    default: 20.10.24
+    releases:
+      - version: 20.10.24
+        packages:
+          - {name: docker-ce, evr: "3:20.10.24-3.el7", arch: x86_64, repository: vendor}
 images:
   - {ref: "k8s.gcr.io/pause:3.2", source: "REGISTRY/pause:3.2"}
 roles:
@@ -53,7 +67,7 @@ roles:
     programs:
       - {artifact: etcd, path: /opt/etcd/bin/etcd}
       - {artifact: etcdctl, path: /opt/etcd/bin/etcdctl}
-    packageSets: []
+    packageSets: [base]
     images: []
   - name: master
     programs:
@@ -61,13 +75,13 @@ roles:
       - {artifact: kube-controller-manager, path: /opt/kubernetes/bin/kube-controller-manager}
       - {artifact: kube-scheduler, path: /opt/kubernetes/bin/kube-scheduler}
       - {artifact: kubectl, path: /opt/kubernetes/bin/kubectl}
-    packageSets: []
+    packageSets: [base]
     images: []
   - name: node
     programs:
       - {artifact: kube-proxy, path: /opt/kubernetes/bin/kube-proxy}
       - {artifact: kubelet, path: /opt/kubernetes/bin/kubelet}
-    packageSets: []
+    packageSets: [base, docker]
     images: ["k8s.gcr.io/pause:3.2"]
 `
 
@@ -91,17 +105,17 @@ type Site struct {
 
 // Tiny makes the upstream serve programs of a few bytes and returns a site that is built from them.
 func Tiny(u *Upstream) Site {
-	serve(u)
+	fingerprint := serve(u)
 	registry := strings.TrimPrefix(u.URL, "http://")
 	return Site{
-		Catalogue: strings.NewReplacer("UPSTREAM", u.URL, "REGISTRY", registry).Replace(tinyCatalogue),
+		Catalogue: strings.NewReplacer("FINGERPRINT", fingerprint, "UPSTREAM", u.URL, "REGISTRY", registry).Replace(tinyCatalogue),
 		Cluster:   tinyCluster,
 		Installer: fakeELF(),
 	}
 }
 
-// serve puts the releases of the tiny catalogue upstream.
-func serve(u *Upstream) {
+// serve puts the releases of the tiny catalogue upstream and returns the fingerprint of the key that signs its packages.
+func serve(u *Upstream) (fingerprint string) {
 	etcd := "/etcd/v3.4.26/etcd-v3.4.26-linux-amd64.tar.gz"
 	u.File(etcd, tarGz(map[string]string{
 		"etcd-v3.4.26-linux-amd64/etcd":    "etcd 3.4.26",
@@ -116,6 +130,13 @@ func serve(u *Upstream) {
 	u.File(kube, tarGz(programs))
 	u.Sums("/v1.20.15/SHA256SUMS", kube)
 	u.Push(upstreamtest.Image{Repository: "pause", Tag: "3.2", Type: upstreamtest.DockerManifest, List: upstreamtest.DockerList, Layers: [][]byte{[]byte("pause")}})
+	key := newSigner()
+	u.File("/rpm/key", key.file())
+	u.Repo("/rpm/7", upstreamtest.Repo{RPMs: []upstreamtest.RPM{
+		{Name: "chrony", Version: "3.4", Release: "1.el7", Arch: "x86_64", Payload: []byte("chrony"), SignAll: key.sign, AllTag: rpmSigPGP},
+		{Name: "docker-ce", Epoch: 3, Version: "20.10.24", Release: "3.el7", Arch: "x86_64", Payload: []byte("docker"), SignAll: key.sign, AllTag: rpmSigPGP},
+	}})
+	return fmt.Sprintf("%X", key.private.Fingerprint)
 }
 
 func tarGz(files map[string]string) []byte {
