@@ -135,7 +135,7 @@ func (f *failAfter) Write(p []byte) (int, error) {
 
 func TestEncodingStopsAtTheFirstErrorOfReaderOrWriter(t *testing.T) {
 	content := noise(6 * FrameSize)
-	_, err := Encode(t.Context(), bytes.NewReader(content), &failAfter{FrameSize}, 2)
+	_, err := Encode(t.Context(), bytes.NewReader(content), &failAfter{1000}, 2)
 	if err == nil || !strings.Contains(err.Error(), "no space left") {
 		t.Errorf("full disk: %v", err)
 	}
