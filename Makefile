@@ -44,13 +44,13 @@ demo: build ## a cluster on this machine; root
 	lab/demo
 
 demo-down:
-	lab/demo-down
+	lab/down
 
 e2e: build ## the lab's hosts, with all that can go wrong; root
-	lab/e2e
+	lab/e2e/run
 
 e2e-full: build
-	lab/e2e --full
+	lab/e2e/run --full
 
 clean:
 	rm -rf bin

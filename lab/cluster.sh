@@ -21,12 +21,19 @@ bring() {
 	"$lab_root/lab/host" "$1" "$2" "${files[@]}" /root
 }
 
-# install_role ROLE NAME: exactly what an operator types, and the answer to the question.
+# install_role ROLE NAME...: on each host at the same time exactly what an operator types there, and the answer to the question.
 install_role() {
-	local ip
-	ip=$(cat "$(host_dir "$2")/ip")
-	say "$2# ./install --role $1 --ip $ip"
-	echo y | "$lab_root/lab/host" "$2" ./install --role "$1" --ip "$ip" || die "./install --role $1 on $2 ended with $?"
+	local role=$1 name ip pids=()
+	shift
+	for name in "$@"; do
+		ip=$(cat "$(host_dir "$name")/ip")
+		say "$name# ./install --role $role --ip $ip"
+		{
+			echo y | "$lab_root/lab/host" "$name" ./install --role "$role" --ip "$ip" 2>&1 | sed -u "s/^/$name | /"
+		} &
+		pids+=($!)
+	done
+	for pid in "${pids[@]}"; do wait "$pid" || die "./install --role $role ended with $?, see above"; done
 }
 
 kubectl() { "$lab_root/lab/host" master01 kubectl "$@"; }

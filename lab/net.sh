@@ -8,10 +8,11 @@ net_gateway=20.0.0.2
 net_name() { echo "offgrid-$lab_id-$1"; }
 net_exists() { [ -e "/run/netns/$1" ] && ip netns exec "$1" true 2>/dev/null; }
 
-# net_up NAME IP: the host's namespace with its cable to the switch.
-net_up() {
-	local ns
-	ns=$(net_name "$1")
+# net_switch_up makes the switch, once, however many hosts boot at the same time.
+net_switch_up() {
+	local lock
+	exec {lock}>"$lab_state/switch.lock"
+	flock "$lock"
 	if ! net_exists "$net_switch"; then
 		ip netns del "$net_switch" 2>/dev/null || true
 		ip netns add "$net_switch"
@@ -20,6 +21,14 @@ net_up() {
 		ip -n "$net_switch" addr add $net_gateway/24 dev br0
 		ip -n "$net_switch" link set br0 up
 	fi
+	exec {lock}>&-
+}
+
+# net_up NAME IP: the host's namespace with its cable to the switch.
+net_up() {
+	local ns
+	ns=$(net_name "$1")
+	net_switch_up
 	if net_exists "$ns"; then return; fi
 	ip netns del "$ns" 2>/dev/null || true
 	ip netns add "$ns"
