@@ -92,7 +92,8 @@ type errorReader struct {
 // Read implements io.Reader.
 func (e errorReader) Read(p []byte) (int, error) {
 	n, err := e.r.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) {
+	stopped := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if err != nil && !errors.Is(err, io.EOF) && !stopped {
 		err = e.wrap(err)
 	}
 	return n, err

@@ -182,6 +182,26 @@ func TestContentCanBeClosedOrCancelledAtAnyPoint(t *testing.T) {
 	}
 }
 
+func TestBeingStoppedIsNotDamage(t *testing.T) {
+	for _, content := range [][]byte{[]byte("raw"), noise(2 * FrameSize)} {
+		blob, stored := encode(t, content, 2)
+		b := bundleOf(blob, stored)
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := b.Content(ctx, blob, "content")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		_, err = io.ReadAll(r)
+		r.Close()
+		var damage *DamageError
+		if !errors.Is(err, context.Canceled) || errors.As(err, &damage) {
+			t.Errorf("%s: %v", blob.Encoding, err)
+		}
+		b.codec.close()
+	}
+}
+
 func TestContentRefusesAFrameTableThatDoesNotAddUp(t *testing.T) {
 	blob, stored := encode(t, noise(2*FrameSize), 1)
 	b := bundleOf(blob, stored)
