@@ -229,16 +229,18 @@ func TestUninstallOfOneRoleLeavesTheOther(t *testing.T) {
 		}
 	}
 	converge(t, s, theWholeTable())
-	session := s.Session("20.0.0.103")
-	if _, err := session.Uninstall(t.Context(), installer.UninstallRequest{Role: "node"}); err != nil {
-		t.Fatal(err)
-	}
-	h := s.Hosts["20.0.0.103"]
-	if h.Get("/opt/kubernetes/bin/kubelet") != "" || h.Get("/opt/etcd/bin/etcd") == "" {
-		t.Error("kubelet is still there, or etcd is gone")
-	}
-	if v, err := session.Verify(t.Context()); err != nil || len(v.Differences) > 0 {
-		t.Errorf("etcd does not verify: %v %+v", err, v.Differences)
+	for ip, role := range map[string]string{"20.0.0.103": "node", "20.0.0.104": "etcd"} {
+		session := s.Session(ip)
+		if _, err := session.Uninstall(t.Context(), installer.UninstallRequest{Role: role}); err != nil {
+			t.Fatal(err)
+		}
+		h := s.Hosts[ip]
+		if etcd, kubelet := h.Get("/opt/etcd/bin/etcd") != "", h.Get("/opt/kubernetes/bin/kubelet") != ""; etcd == (role == "etcd") || kubelet == (role == "node") {
+			t.Errorf("%s without %s: etcd is there: %v, kubelet is there: %v", ip, role, etcd, kubelet)
+		}
+		if v, err := session.Verify(t.Context()); err != nil || len(v.Differences) > 0 {
+			t.Errorf("%s: the role that stays does not verify: %v %+v", ip, err, v.Differences)
+		}
 	}
 }
 

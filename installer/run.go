@@ -94,7 +94,7 @@ func (s *Session) unattended(pid string) bool {
 // apply runs the plans: first whatever needs the medium, for all roles, then the rest.
 func (s *Session) apply(ctx context.Context, lock *StateLock, jobs []*Job) (Outcome, error) {
 	out := Outcome{Waiting: []Waiting{}, Health: []HealthLine{}}
-	journal, err := lock.Journal(JournalOptions{Installer: s.Version, Run: s.Now().UTC().Format("20060102T150405.000Z"), Now: s.Now})
+	journal, err := s.journal(lock)
 	if err != nil {
 		return out, err
 	}
@@ -196,11 +196,6 @@ func (s *Session) Uninstall(ctx context.Context, req UninstallRequest) (UndoResu
 		return UndoResult{}, err
 	}
 	defer lock.Close()
-	journal, err := lock.Journal(JournalOptions{Installer: s.Version, Run: s.Now().UTC().Format("20060102T150405.000Z"), Now: s.Now})
-	if err != nil {
-		return UndoResult{}, err
-	}
-	defer journal.Close()
 	installed, err := InstalledRoles(s.Host)
 	if err != nil {
 		return UndoResult{}, err
@@ -217,7 +212,37 @@ func (s *Session) Uninstall(ctx context.Context, req UninstallRequest) (UndoResu
 	if err := s.unmark(req, installed); err != nil {
 		return UndoResult{}, err
 	}
+	res, err := s.undo(ctx, lock, req)
+	if err != nil || last {
+		return res, err
+	}
+	return res, s.repair(ctx, lock)
+}
+
+// undo takes back what the journal says.
+func (s *Session) undo(ctx context.Context, lock *StateLock, req UninstallRequest) (UndoResult, error) {
+	journal, err := s.journal(lock)
+	if err != nil {
+		return UndoResult{}, err
+	}
+	defer journal.Close()
 	return Undo(ctx, UndoOptions{Host: s.Host, Journal: journal, Role: req.Role, PurgeData: req.PurgeData, Report: s.Report})
+}
+
+// repair gives the roles that stay what went with another one although they need it, too: a package that both brought.
+func (s *Session) repair(ctx context.Context, lock *StateLock) error {
+	jobs, err := s.resumed(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer closeJobs(jobs)
+	_, err = s.apply(ctx, lock, jobs)
+	return err
+}
+
+// journal opens the journal for a new run.
+func (s *Session) journal(lock *StateLock) (*Journal, error) {
+	return lock.Journal(JournalOptions{Installer: s.Version, Run: s.Now().UTC().Format("20060102T150405.000Z"), Now: s.Now})
 }
 
 // unmark removes the mark of a data directory whose data goes, or never was.
