@@ -304,3 +304,28 @@ func TestAnInterruptEndsTheRunAfterTheStepAtWork(t *testing.T) {
 		t.Errorf("going on: %v", err)
 	}
 }
+
+func TestWhatAStepMustNotReplaceIsFoundBeforeAnythingIsChanged(t *testing.T) {
+	s := sitetest.New(t)
+	h := s.Hosts["20.0.0.103"]
+	h.Put(t, "/etc/docker/daemon.json", `{"log-driver": "syslog"}`)
+	session := s.Session("20.0.0.103")
+	job, err := session.Prepare(t.Context(), installer.Request{Roles: []string{"node"}, IP: "20.0.0.103", Bundle: s.Bundle("node")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer job.Close()
+	var found []string
+	for _, f := range job.Findings {
+		if f.ID == "step-conflict" {
+			found = append(found, f.What)
+		}
+	}
+	want := `/etc/docker/daemon.json has log-driver = "syslog" where "json-file" is needed`
+	if len(found) != 1 || found[0] != want {
+		t.Errorf("findings %q, want %q", found, want)
+	}
+	if _, err := session.Install(t.Context(), job); err == nil || h.Changes() != 0 {
+		t.Errorf("it was installed all the same: %v, %d changes", err, h.Changes())
+	}
+}
