@@ -237,9 +237,34 @@ func (s *Session) local(name string) string {
 func (j *Job) VerifyBundles(ctx context.Context, report progress.Func) []error {
 	var faults []error
 	for _, r := range j.Roles {
-		faults = append(faults, r.Bundle.Verify(ctx, report)...)
+		found := r.Bundle.Verify(ctx, wholeBundle(r.Bundle, report))
+		if len(found) == 0 {
+			report.Report(progress.Event{Phase: "check", Item: filepath.Base(r.Bundle.Path), Kind: progress.Done, Done: r.Bundle.Size, Total: r.Bundle.Size})
+		}
+		faults = append(faults, found...)
 	}
 	return faults
+}
+
+// wholeBundle turns the events of a bundle's many blobs into those of one item.
+func wholeBundle(b *bundle.Bundle, report progress.Func) progress.Func {
+	item := filepath.Base(b.Path)
+	report.Report(progress.Event{Phase: "check", Item: item, Kind: progress.Start, Total: b.Size})
+	var mu sync.Mutex
+	done := map[string]int64{}
+	return func(e progress.Event) {
+		if e.Kind != progress.Advance && e.Kind != progress.Done {
+			return // damage comes back as an error
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		done[e.Item] = e.Done
+		var sum int64
+		for _, n := range done {
+			sum += n
+		}
+		report.Report(progress.Event{Phase: "check", Item: item, Kind: progress.Advance, Done: min(sum, b.Size), Total: b.Size})
+	}
 }
 
 // resumed makes the job of what was carried to this host. It asks for no medium. role "" means all roles.

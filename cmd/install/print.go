@@ -44,7 +44,8 @@ func (a *app) printHead(job *installer.Job) {
 		if r.Bundle.Size > 0 {
 			size = ", " + console.Bytes(r.Bundle.Size)
 		}
-		a.console.Say("%s of cluster %s: %s%s", index.Role, index.Cluster.Name, r.Bundle.Path, size)
+		a.console.Say("%s of cluster %s%s", index.Role, index.Cluster.Name, size)
+		a.console.Say("  bundle %s", r.Bundle.Path)
 		a.console.Say("  fingerprint %s   (compare with what bundle build printed)", r.Bundle.RootDigest.Short())
 	}
 	if job.Host.Name != "" {
@@ -133,11 +134,18 @@ func (a *app) printSummary(plans []installer.PlanDocument) {
 func counted(todo, all int) string {
 	switch {
 	case todo == 0:
-		return fmt.Sprintf("%d steps, all right already", all)
+		return steps(all) + ", right already"
 	case todo == all:
-		return fmt.Sprintf("%d steps", all)
+		return steps(all)
 	}
-	return fmt.Sprintf("%d steps, %d to do", all, todo)
+	return fmt.Sprintf("%s, %d to do", steps(all), todo)
+}
+
+func steps(n int) string {
+	if n == 1 {
+		return "1 step"
+	}
+	return fmt.Sprintf("%d steps", n)
 }
 
 // printOutcome prints how far a run came.

@@ -91,10 +91,19 @@ func (r *roleInput) text(path, content, owner string) {
 
 func (r *roleInput) programs(dir, version string, names ...string) {
 	for _, name := range names {
-		r.file(dir+"/"+name, bundle.KindProgram, version, 0o755, "root", strings.Repeat(name+" "+version+"\n", 2000))
+		r.file(dir+"/"+name, bundle.KindProgram, version, 0o755, "root", program(name+" "+version))
 		r.index.Links = append(r.index.Links, bundle.Link{Path: "/usr/local/bin/" + name, Target: dir + "/" + name})
 	}
 	slices.SortFunc(r.index.Links, func(a, b bundle.Link) int { return cmp.Compare(a.Path, b.Path) })
+}
+
+// program is content that does not shrink, always the same for a name.
+func program(name string) string {
+	var b strings.Builder
+	for d := bundle.DigestOf([]byte(name)); b.Len() < 64<<10; d = bundle.DigestOf(d[:]) {
+		b.Write(d[:])
+	}
+	return b.String()
 }
 
 func (r *roleInput) rpm(name string, units ...string) {

@@ -1,0 +1,187 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"offgrid/bundle"
+	"offgrid/installer/hosttest"
+	"offgrid/installer/sitetest"
+)
+
+// siteKey is where a script keeps its site.
+type siteKey struct{}
+
+// scriptSite is the site of a script and what its hosts were like in the beginning.
+type scriptSite struct {
+	*sitetest.Site
+	before map[string]hosttest.Tree
+}
+
+// Scripts type what an operator would type, on hosts made of directories:
+//
+//	install HOST CODE [-in ANSWER] ARG...   ./install ARG... on that host; it must end with CODE
+//	host HOST VERB ...                      changes or looks at a host: put, has, hasnot, unchanged, foreign
+//	spoil FILE flip|cut|format|arch         damages a bundle, or makes it another one
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", RequireUniqueNames: true, RequireExplicitExec: true, Setup: setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"install": installCommand, "host": hostCommand, "spoil": spoilCommand, "narrow": narrowCommand, "json": jsonCommand,
+		},
+	})
+}
+
+// deferring lets a script's end be the end of what is made for a test.
+type deferring struct {
+	testing.TB
+	end func(func())
+	dir string
+}
+
+func (d deferring) Cleanup(f func()) { d.end(f) }
+func (d deferring) TempDir() string  { return d.dir }
+
+func setup(env *testscript.Env) error {
+	tb, _ := env.T().(testing.TB)
+	dir := filepath.Join(env.WorkDir, "bundles")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	s := &scriptSite{Site: sitetest.New(deferring{tb, env.Defer, dir}), before: map[string]hosttest.Tree{}}
+	for _, h := range s.Table {
+		s.before[h.Name] = s.Hosts[h.IP].Tree(tb)
+		for _, role := range []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode} {
+			env.Setenv(role, s.Bundle(role))
+		}
+	}
+	env.Values[siteKey{}] = s
+	return nil
+}
+
+func (s *scriptSite) named(ts *testscript.TestScript, name string) (*hosttest.Host, string) {
+	for _, h := range s.Table {
+		if h.Name == name {
+			return s.Hosts[h.IP], h.IP
+		}
+	}
+	ts.Fatalf("there is no host %q", name)
+	return nil, ""
+}
+
+func installCommand(ts *testscript.TestScript, _ bool, args []string) {
+	s := ts.Value(siteKey{}).(*scriptSite)
+	h, _ := s.named(ts, args[0])
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	args = args[2:]
+	var in io.Reader = strings.NewReader("")
+	if len(args) > 1 && args[0] == "-in" {
+		in, args = strings.NewReader(args[1]+"\n"), args[2:]
+	}
+	for i := range args { // as if the bundle lay where the operator is
+		if args[i] == "--bundle" && i+1 < len(args) {
+			args[i+1] = ts.MkAbs(args[i+1])
+		}
+	}
+	wait := time.Duration(0)
+	code := run(context.Background(), args, deps{in: in, out: ts.Stdout(), err: ts.Stderr(), host: h, root: h.Root, now: s.Now, probe: s.Probe,
+		executable: func() (string, error) { return sitetest.Installer, nil }, patience: &wait})
+	if code != want {
+		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+func hostCommand(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value(siteKey{}).(*scriptSite)
+	h, _ := s.named(ts, args[0])
+	switch args[1] {
+	case "put":
+		h.Put(nilTB{ts: ts}, args[2], strings.Join(args[3:], " ")+"\n")
+	case "has":
+		if (h.Get(args[2]) != "") == neg {
+			ts.Fatalf("%s: %s: there: %v", args[0], args[2], neg)
+		}
+	case "says":
+		h.Script(args[2], hosttest.Says(strings.ReplaceAll(args[3], `\n`, "\n")))
+	case "unchanged":
+		if d := hosttest.Diff(s.before[args[0]], h.Tree(nilTB{ts: ts}, "/.autorelabel")); d != "" {
+			ts.Fatalf("%s was changed:\n%s", args[0], d)
+		}
+	case "bundle":
+		data, err := os.ReadFile(s.Bundle(args[2]))
+		ts.Check(err)
+		h.Put(nilTB{ts: ts}, "/root/"+args[2]+".bundle", string(data))
+		if tb := (nilTB{ts: ts}); s.before != nil {
+			s.before[args[0]] = h.Tree(tb)
+		}
+	case "remember":
+		s.before[args[0]] = h.Tree(nilTB{ts: ts})
+	default:
+		ts.Fatalf("unknown verb %q", args[1])
+	}
+}
+
+// nilTB is as much of a testing.TB as the fakes need inside a script.
+type nilTB struct {
+	testing.TB
+	ts *testscript.TestScript
+}
+
+func (n nilTB) Helper()                      {}
+func (n nilTB) Fatal(args ...any)            { n.ts.Fatalf("%s", fmt.Sprint(args...)) }
+func (n nilTB) Fatalf(f string, args ...any) { n.ts.Fatalf(f, args...) }
+func (n nilTB) Error(args ...any)            { n.ts.Fatalf("%s", fmt.Sprint(args...)) }
+func (n nilTB) Errorf(f string, args ...any) { n.ts.Fatalf(f, args...) }
+
+// spoilCommand damages the bundle in the first argument and writes it to the second.
+func spoilCommand(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	switch args[2] {
+	case "flip":
+		data[len(data)*3/4] ^= 0x10 // in the big blobs at the end
+	case "cut":
+		data = data[:len(data)/2]
+	case "format":
+		data = bytes.Replace(data, []byte("vnd.offgrid.bundle.v0"), []byte("vnd.offgrid.bundle.v7"), -1)
+	default:
+		ts.Fatalf("spoil: %q", args[2])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o644))
+}
+
+// narrowCommand insists that no line of a file is wider than a server's console, but for lines that are to be copied.
+func narrowCommand(ts *testscript.TestScript, _ bool, args []string) {
+	for i, line := range strings.Split(ts.ReadFile(args[0]), "\n") {
+		if len([]rune(line)) > 80 && !strings.HasPrefix(line, "  do:") && !strings.HasPrefix(line, "  bundle ") {
+			ts.Fatalf("%s:%d: %d columns: %s", args[0], i+1, len([]rune(line)), line)
+		}
+	}
+}
+
+// jsonCommand insists that a file is one line of JSON and has the keys.
+func jsonCommand(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	if strings.Count(text, "\n") != 1 {
+		ts.Fatalf("%s has %d lines, want 1:\n%s", args[0], strings.Count(text, "\n"), text)
+	}
+	var v map[string]any
+	ts.Check(json.Unmarshal([]byte(text), &v))
+	for _, key := range args[1:] {
+		if _, ok := v[key]; !ok {
+			ts.Fatalf("%s has no key %q: %s", args[0], key, text)
+		}
+	}
+}
