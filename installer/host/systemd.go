@@ -66,5 +66,17 @@ func ShowUnit(ctx context.Context, h Host, name string) (Unit, error) {
 			u.Job = value != "" && value != "0"
 		}
 	}
+	u.Path = ownPath(h, u.Path)
 	return u, nil
+}
+
+// ownPath names a unit file by its own path: where /lib is a link to /usr/lib, some versions of systemd name it through the link.
+func ownPath(h Host, path string) string {
+	if !strings.HasPrefix(path, "/lib/") {
+		return path
+	}
+	if target, err := h.Readlink("/lib"); err == nil && (target == "usr/lib" || target == "/usr/lib") {
+		return "/usr" + path
+	}
+	return path
 }
