@@ -207,8 +207,8 @@ func (g *gatherer) mounts() []Mount {
 func (g *gatherer) modules(names []string) map[string]bool {
 	found := map[string]bool{}
 	for _, name := range names {
-		// A module that is built in or loaded has a directory; the others are asked for without loading them.
-		if _, err := g.h.Lstat("/sys/module/" + name); err == nil {
+		// What is not there yet is asked for without loading it.
+		if there, err := moduleThere(g.h, name); err == nil && there {
 			found[name] = true
 			continue
 		}
