@@ -21,6 +21,8 @@ const (
 	ownPatience = 3 * time.Minute
 	// peerPatience is how long it waits for other hosts: they may be installed next week.
 	peerPatience = 10 * time.Second
+	// peerAnswer is how long a member may take to answer: on a site's own network it is there or it is not.
+	peerAnswer = 2 * time.Second
 	// leaseAge is how old a leader's last sign of life may be; the lease itself lasts 15 s.
 	leaseAge = time.Minute
 )
@@ -55,7 +57,9 @@ func askMembers(ctx context.Context, probe Prober, index *bundle.RoleIndex, c cr
 	for i, m := range members {
 		group.Go(func() {
 			answers[i] = etcdAnswer{member: m}
-			a, err := probe(ctx, c.probe(memberURL(m)+"/health"))
+			question := c.probe(memberURL(m) + "/health")
+			question.Timeout = peerAnswer
+			a, err := probe(ctx, question)
 			var said struct {
 				Health string `json:"health"`
 			}
@@ -123,7 +127,7 @@ type etcdStatus struct {
 func askStatus(ctx context.Context, probe Prober, c credential, m bundle.Host) (etcdStatus, error) {
 	var s etcdStatus
 	question := c.probe(memberURL(m) + "/v3/maintenance/status")
-	question.Method, question.Body = methodPost, "{}"
+	question.Method, question.Body, question.Timeout = methodPost, "{}", peerAnswer
 	a, err := probe(ctx, question)
 	if err != nil {
 		return s, err
@@ -284,7 +288,7 @@ func (p *planner) endpointReady() probeFunc {
 		if !ok {
 			return Status{}, errors.New("the host pack holds no bootstrap.kubeconfig")
 		}
-		question := Probe{URL: p.index.Cluster.APIServer + "/readyz", CAPEM: c.ca}
+		question := Probe{URL: p.index.Cluster.APIServer + "/readyz", CAPEM: c.ca, Timeout: peerAnswer}
 		if _, err := p.in.Probe(ctx, question); err != nil {
 			return pending("waiting for the API server %s: %v", p.endpoint(), err)
 		}

@@ -147,6 +147,9 @@ func (a *app) resume(ctx context.Context, unattended bool) error {
 	if err != nil {
 		return err
 	}
+	if unattended && !outcome.Done {
+		return a.printJSON(outcome) // the log has what it waits for already, and gets it again and again
+	}
 	return a.finish(outcome, outcome)
 }
 
