@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -44,6 +45,9 @@ func run(ctx context.Context, args []string, d deps) int {
 	root.SetOut(d.out)
 	root.SetErr(d.err)
 	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("%w: %w", err, context.Canceled) // the cause is the signal's name
+	}
 	if err != nil {
 		c.PrintError(err, hints(err)...)
 	}
