@@ -74,7 +74,6 @@ func forbiddenInTree() map[string]map[string]string {
 		"cmd/install": {
 			"github.com/google/go-containerregistry": "size and attack surface of the program on the hosts",
 			"github.com/cloudflare/cfssl":            "certificates are made by the build",
-			"github.com/ulikunitz/xz":                {"builder/internal/rpmrepo"},
 			"github.com/goccy/go-yaml":               "the installer reads JSON only",
 			module + "/builder":                      "the installer runs offline",
 		},
