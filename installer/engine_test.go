@@ -127,6 +127,7 @@ func busyHost(t testing.TB) *hosttest.Host {
 	h.Put(t, "/etc/same", "same")
 	h.Put(t, "/etc/motd", "old")
 	h.Put(t, "/etc/big", strings.Repeat("big", 5000))
+	h.Put(t, "/etc/hostname", "localhost.localdomain") // hostnamectl would write a newline
 	h.Put(t, "/mnt/usb/install", "the installer")
 	h.Put(t, "/mnt/usb/docker.rpm", hosttest.Package{Name: "docker-ce", EVR: "3:20.10.24-3.el7", Arch: "x86_64", Requires: []string{"containerd.io", "bash"}, Units: []string{"docker.service"}}.File())
 	h.Put(t, "/mnt/usb/containerd.rpm", hosttest.Package{Name: "containerd.io", EVR: "1.6.33-3.1.el7", Arch: "x86_64"}.File())

@@ -151,7 +151,7 @@ func removeState(u Undoing) error {
 		if name == journalName || name == lockName {
 			continue
 		}
-		if _, err := removeTree(u, path.Join(StateDir, name)); err != nil {
+		if err := u.Host.RemoveAll(path.Join(StateDir, name)); err != nil {
 			return err
 		}
 	}

@@ -198,6 +198,5 @@ func (t carryTarget) Put(_ context.Context, name string, size int64, secret bool
 
 // undoCarry removes what was carried of the role. It is the last thing that is undone: packages are carried, too.
 func undoCarry(_ context.Context, u Undoing) error {
-	_, err := removeTree(u, RoleDir(u.Object))
-	return err
+	return u.Host.RemoveAll(RoleDir(u.Object))
 }

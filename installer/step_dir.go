@@ -133,43 +133,56 @@ func undoDir(ctx context.Context, u Undoing) error {
 	if err := unmountBelow(ctx, u.Host, u.Object); err != nil {
 		return err
 	}
-	_, err = removeTree(u, u.Object)
-	return err
+	return removeTree(u, u.Object)
 }
 
-// removeTree removes a directory with all that is in it, except what undo saved for its owner. It reports whether
-// something stayed.
-func removeTree(u Undoing, dir string) (stays bool, err error) {
-	info, err := u.Host.Lstat(dir)
+// removeTree removes a directory with all that is in it, except what undo saved for its owner and the way there.
+func removeTree(u Undoing, dir string) error {
+	saved, err := holdsSaved(u.Host, dir)
+	if err != nil {
+		return err
+	}
+	if !saved {
+		return u.Host.RemoveAll(dir)
+	}
+	names, err := u.Host.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasSuffix(name, savedSuffix) {
+			continue
+		}
+		if err := removeTree(u, path.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	u.note("%s stays: it holds files that were changed since they were installed", dir)
+	return nil
+}
+
+// holdsSaved reports whether there is a file below dir that undo saved.
+func holdsSaved(h host.Host, dir string) (bool, error) {
+	info, err := h.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil {
+	if err != nil || !info.IsDir() {
 		return false, err
 	}
-	if !info.IsDir() {
-		return false, u.Host.Remove(dir)
-	}
-	names, err := u.Host.ReadDir(dir)
+	names, err := h.ReadDir(dir)
 	if err != nil {
 		return false, err
 	}
 	for _, name := range names {
 		if strings.HasSuffix(name, savedSuffix) {
-			stays = true
-			continue
+			return true, nil
 		}
-		kept, err := removeTree(u, path.Join(dir, name))
-		if err != nil {
-			return false, err
+		if saved, err := holdsSaved(h, path.Join(dir, name)); err != nil || saved {
+			return saved, err
 		}
-		stays = stays || kept
 	}
-	if stays {
-		u.note("%s stays: it holds files that were changed since they were installed", dir)
-		return true, nil
-	}
-	return false, u.Host.Remove(dir)
+	return false, nil
 }
 
 // unmountBelow unmounts what is mounted at dir or below it, deepest first: the tmpfs of a pod's secret, a container's

@@ -146,6 +146,10 @@ func subtractObject(have, added map[string]any) {
 
 // undoJSON takes the keys out that we added.
 func undoJSON(_ context.Context, u Undoing) error {
+	var b editBefore
+	if err := u.first(&b); err != nil {
+		return err
+	}
 	return undoEdit(u, u.Object, func(now []byte, raw json.RawMessage) ([]byte, error) {
 		have, err := decodeObject(now)
 		if err != nil {
@@ -155,10 +159,9 @@ func undoJSON(_ context.Context, u Undoing) error {
 		if err != nil {
 			return nil, err
 		}
-		before := len(now)
 		subtractObject(have, added)
-		if len(have) == 0 && before > 0 {
-			return nil, nil
+		if len(have) == 0 && b.Was.Kind == wasAbsent {
+			return nil, nil // undoEdit removes the file
 		}
 		return encodeObject(have)
 	})

@@ -14,7 +14,7 @@ const kindUser = "user"
 // UserStep makes a system user without a login, and a group of the same name.
 type UserStep struct {
 	Name string
-	Home string // only named, not made
+	Home string // only named, not made; "" is the system's own choice
 }
 
 // userBefore is a UserStep's begin record.
@@ -61,11 +61,16 @@ func (s *UserStep) Do(ctx context.Context, h host.Host) error {
 	if err != nil {
 		return err
 	}
-	argv := []string{"useradd", "-r", "-M", "-U", "-d", s.Home, "-s", "/sbin/nologin", s.Name}
+	argv := []string{"useradd", "-r", "-M", "-s", "/sbin/nologin"}
 	if group {
-		argv = []string{"useradd", "-r", "-M", "-g", s.Name, "-d", s.Home, "-s", "/sbin/nologin", s.Name}
+		argv = append(argv, "-g", s.Name)
+	} else {
+		argv = append(argv, "-U")
 	}
-	_, err = h.Run(ctx, nil, argv...)
+	if s.Home != "" {
+		argv = append(argv, "-d", s.Home)
+	}
+	_, err = h.Run(ctx, nil, append(argv, s.Name)...)
 	return err
 }
 

@@ -90,6 +90,12 @@ func TestUndoKeepsWhatAnAdministratorWrote(t *testing.T) {
 			want:  map[string]string{"/etc/docker/daemon.json": "{\n  \"b\": [\n    3\n  ],\n  \"debug\": false,\n  \"log-opts\": {\n    \"labels\": \"x\"\n  }\n}\n"},
 			note:  "only our part",
 		},
+		"a JSON file that was there stays JSON": {
+			steps: []Step{&JSONMergeStep{Path: "/etc/docker/daemon.json", Values: []byte(`{"a": 1}`)}},
+			admin: map[string]string{"/etc/docker/daemon.json": `{ "a": 1 }`},
+			want:  map[string]string{"/etc/docker/daemon.json": "{}\n"},
+			note:  "only our part",
+		},
 		"a setting that somebody else set stays": {
 			steps: []Step{&SysctlStep{Key: "vm.swappiness", Value: "0"}},
 			admin: map[string]string{"/proc/sys/vm/swappiness": "10\n"},
@@ -280,5 +286,23 @@ func TestAStepThatFailsIsRecordedAndIsStillOurs(t *testing.T) {
 	recs := j.Records()
 	if len(recs) != 2 || recs[1].Event != Failed || len(j.Claims()) != 1 || h.Get("/etc/motd") != "old" {
 		t.Errorf("records %+v", recs)
+	}
+}
+
+func TestSystemdForgetsTheUnitFilesThatGo(t *testing.T) {
+	h := busyHost(t)
+	must(t, applyAll(h, "etcd", kinds(nil)["unit"]()))
+	h.Ran = nil
+	if _, err := undoAll(h, false); err != nil {
+		t.Fatal(err)
+	}
+	last := ""
+	for _, line := range h.Ran {
+		if strings.HasPrefix(line, "systemctl") && !strings.HasPrefix(line, "systemctl show") {
+			last = line
+		}
+	}
+	if last != "systemctl daemon-reload" {
+		t.Errorf("the last thing that systemd was told is %q: %q", last, h.Ran)
 	}
 }

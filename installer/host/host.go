@@ -38,6 +38,9 @@ type Host interface {
 	// Remove removes a file, a link or an empty directory, and what a Write or Symlink of it left that was killed. What is
 	// not there is not an error.
 	Remove(name string) error
+	// RemoveAll removes a directory with all that is below it, or a file or link. It follows no link and does not enter
+	// another file system: what is mounted below is an error. What is not there is not an error.
+	RemoveAll(name string) error
 	// Run runs a command in the C locale and returns its standard output. Ends other than 0 are a *RunError. stdin may be nil.
 	Run(ctx context.Context, stdin io.Reader, argv ...string) ([]byte, error)
 }

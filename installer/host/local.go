@@ -172,6 +172,60 @@ func (l Local) Remove(name string) error {
 	return syncDir(filepath.Dir(name))
 }
 
+// RemoveAll implements Host. The directories on the way are not made durable one by one: the last one's removal comes after
+// theirs in the file system's own journal.
+func (l Local) RemoveAll(name string) error {
+	info, err := os.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return removeIfThere(tempName(name))
+	}
+	if err != nil {
+		return err
+	}
+	if err := removeBelow(name, info); err != nil {
+		return err
+	}
+	return l.Remove(name)
+}
+
+// removeBelow empties a directory.
+func removeBelow(dir string, info fs.FileInfo) error {
+	if !info.IsDir() {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := filepath.Join(dir, e.Name())
+		below, err := os.Lstat(name)
+		if err != nil {
+			return err
+		}
+		if below.IsDir() {
+			if device(below) != device(info) {
+				return fmt.Errorf("removing %s: another file system is mounted there", name)
+			}
+			if err := removeBelow(name, below); err != nil {
+				return err
+			}
+		}
+		if err := os.Remove(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// device is the number of the file system that a file is on.
+func device(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Dev)
+	}
+	return 0
+}
+
 // tempName is where name is written before it is right. The leading dot keeps systemd, sysctl.d and the like from
 // reading it.
 func tempName(name string) string {

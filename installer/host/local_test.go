@@ -122,6 +122,25 @@ func TestSymlinkReplacesALinkAndRemoveIsContentWithNothing(t *testing.T) {
 	}
 }
 
+func TestRemoveAllFollowsNoLink(t *testing.T) {
+	l, dir := me(t)
+	must(t, os.MkdirAll(filepath.Join(dir, "a/b/c"), 0o755))
+	must(t, os.WriteFile(filepath.Join(dir, "outside"), []byte("x"), 0o600))
+	must(t, os.Mkdir(filepath.Join(dir, "kept"), 0o755))
+	must(t, os.Symlink(filepath.Join(dir, "kept"), filepath.Join(dir, "a/b/link")))
+	must(t, os.WriteFile(filepath.Join(dir, "kept/x"), []byte("x"), 0o600))
+	must(t, l.RemoveAll(filepath.Join(dir, "a")))
+	must(t, l.RemoveAll(filepath.Join(dir, "a")))
+	must(t, l.RemoveAll(filepath.Join(dir, "outside")))
+	names, err := l.ReadDir(dir)
+	must(t, err)
+	below, err := l.ReadDir(filepath.Join(dir, "kept"))
+	must(t, err)
+	if got := fmt.Sprint(names, below); got != "[kept] [x]" {
+		t.Errorf("left: %s", got)
+	}
+}
+
 func TestACommandRunsInTheCLocaleWithSbinInItsPath(t *testing.T) {
 	t.Setenv("LC_ALL", "de_DE.UTF-8")
 	t.Setenv("HTTPS_PROXY", "http://proxy.example")

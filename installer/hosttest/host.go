@@ -346,6 +346,29 @@ func (h *Host) Remove(name string) error {
 	})
 }
 
+// RemoveAll implements host.Host. Every entry is a change of its own: it may die in the middle.
+func (h *Host) RemoveAll(name string) error {
+	info, err := h.Lstat(name)
+	if os.IsNotExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		names, err := h.ReadDir(name)
+		if err != nil {
+			return err
+		}
+		for _, below := range names {
+			if err := h.RemoveAll(path.Join(name, below)); err != nil {
+				return err
+			}
+		}
+	}
+	return h.Remove(name)
+}
+
 // Run implements host.Host: a script, or the fake of the command.
 func (h *Host) Run(_ context.Context, stdin io.Reader, argv ...string) ([]byte, error) {
 	h.alive()
