@@ -12,7 +12,7 @@ import (
 const (
 	// spaceReserve stays free on every mount point that something is written to: logs and the journal grow.
 	spaceReserve = 64 << 20
-	// packageFactor is how much an installed package takes, against its compressed file; measured on docker-ce's (4.4).
+	// packageFactor is an estimate of how much an installed package takes, against its compressed file, on the safe side.
 	packageFactor = 5
 )
 
