@@ -3,7 +3,11 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/goccy/go-yaml"
 
@@ -70,14 +74,34 @@ func readInputs(o options) (*inputs, error) {
 			return nil, err
 		}
 		if e.Kind == "archive" {
-			a := archive{file: name}
+			var wanted []string
 			for _, m := range e.Members {
-				a.members = append(a.members, m.Path)
+				wanted = append(wanted, m.Path)
 			}
-			in.archives = append(in.archives, a)
+			members, err := spelled(filepath.Join(in.downs, name), wanted)
+			if err != nil {
+				return nil, err
+			}
+			in.archives = append(in.archives, archive{name, members})
 		}
 	}
 	return in, in.readRoles()
+}
+
+// spelled returns the members as the archive spells them: some say ./kubelet.
+func spelled(file string, wanted []string) ([]string, error) {
+	out, err := exec.Command("tar", "tzf", file).Output()
+	if err != nil {
+		return nil, fmt.Errorf("listing %q: %w", file, err)
+	}
+	var members []string
+	for name := range strings.Lines(string(out)) {
+		name = strings.TrimSpace(name)
+		if slices.Contains(wanted, path.Clean(name)) {
+			members = append(members, name)
+		}
+	}
+	return members, nil
 }
 
 // readRoles learns from the built bundles which role takes what.
@@ -95,8 +119,8 @@ func (in *inputs) readRoles() error {
 			files[e.ID] = filepath.Join("downloads", filepath.Base(e.URL))
 		}
 	}
-	for _, path := range paths {
-		b, err := bundle.Open(path)
+	for _, name := range paths {
+		b, err := bundle.Open(name)
 		if err != nil {
 			return err
 		}

@@ -64,7 +64,7 @@ func run(o options) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-58s %9s %9s %7s %7s %9s\n", "A against B, medians of "+fmt.Sprint(o.rounds)+" pairs", "A s", "B s", "A/B", "target", "A peak")
+	fmt.Printf("%-60s %8s %8s %6s %7s %8s %8s\n", "A / B, medians of "+fmt.Sprint(o.rounds)+" pairs", "A s", "B s", "A/B", "target", "A/B cpu", "A peak")
 	for _, p := range pairs {
 		if err := p.measure(o.rounds); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
@@ -82,7 +82,8 @@ type side struct {
 // usage is what one run took.
 type usage struct {
 	wall time.Duration
-	peak int64 // bytes
+	cpu  time.Duration // user and system, children included
+	peak int64         // bytes
 }
 
 // pair is two ways to do a thing. Without b, a's time itself is what matters.
@@ -93,7 +94,7 @@ type pair struct {
 }
 
 func (p *pair) measure(rounds int) error {
-	var as, bs, ratios []float64
+	var as, bs, ratios, cpus []float64
 	var peak int64
 	for round := range rounds + 1 {
 		a, err := p.a.once()
@@ -114,13 +115,14 @@ func (p *pair) measure(rounds int) error {
 		if p.b != nil {
 			bs = append(bs, b.wall.Seconds())
 			ratios = append(ratios, a.wall.Seconds()/b.wall.Seconds())
+			cpus = append(cpus, a.cpu.Seconds()/b.cpu.Seconds())
 		}
 	}
-	other, ratio := "-", "-"
+	other, ratio, cpu := "-", "-", "-"
 	if p.b != nil {
-		other, ratio = fmt.Sprintf("%.3f", median(bs)), fmt.Sprintf("%.2f", median(ratios))
+		other, ratio, cpu = fmt.Sprintf("%.3f", median(bs)), fmt.Sprintf("%.2f", median(ratios)), fmt.Sprintf("%.2f", median(cpus))
 	}
-	fmt.Printf("%-58s %9.3f %9s %7s %7s %7.0fM\n", p.name, median(as), other, ratio, p.target, float64(peak)/(1<<20))
+	fmt.Printf("%-60s %8.3f %8s %6s %7s %8s %7.0fM\n", p.name, median(as), other, ratio, p.target, cpu, float64(peak)/(1<<20))
 	return nil
 }
 

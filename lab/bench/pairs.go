@@ -24,7 +24,7 @@ func command(dir string, argv ...string) (usage, error) {
 	cmd.Stderr = &errOut
 	start := time.Now()
 	err := cmd.Run()
-	u := usage{wall: time.Since(start)}
+	u := usage{wall: time.Since(start), cpu: cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()}
 	if r, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
 		u.peak = r.Maxrss << 10
 	}
