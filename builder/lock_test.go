@@ -14,7 +14,7 @@ import (
 	"offgrid/builder"
 	"offgrid/builder/catalogue"
 	"offgrid/builder/cluster"
-	"offgrid/builder/internal/upstreamtest"
+	"offgrid/builder/upstreamtest"
 	"offgrid/bundle"
 )
 

@@ -9,8 +9,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-
-	"offgrid/builder/internal/upstreamtest"
 )
 
 const tinyCatalogue = `schema: 1
@@ -129,10 +127,10 @@ func serve(u *Upstream) (fingerprint string) {
 	}
 	u.File(kube, tarGz(programs))
 	u.Sums("/v1.20.15/SHA256SUMS", kube)
-	u.Push(upstreamtest.Image{Repository: "pause", Tag: "3.2", Type: upstreamtest.DockerManifest, List: upstreamtest.DockerList, Layers: [][]byte{[]byte("pause")}})
+	u.Push(Image{Repository: "pause", Tag: "3.2", Type: DockerManifest, List: DockerList, Layers: [][]byte{[]byte("pause")}})
 	key := newSigner()
 	u.File("/rpm/key", key.file())
-	u.Repo("/rpm/7", upstreamtest.Repo{RPMs: []upstreamtest.RPM{
+	u.Repo("/rpm/7", Repo{RPMs: []RPM{
 		{Name: "chrony", Version: "3.4", Release: "1.el7", Arch: "x86_64", Payload: []byte("chrony"), SignAll: key.sign, AllTag: rpmSigPGP},
 		{Name: "docker-ce", Epoch: 3, Version: "20.10.24", Release: "3.el7", Arch: "x86_64", Payload: []byte("docker"), SignAll: key.sign, AllTag: rpmSigPGP},
 	}})

@@ -16,7 +16,7 @@ import (
 
 	"offgrid/builder/internal/fetch"
 	"offgrid/builder/internal/store"
-	"offgrid/builder/internal/upstreamtest"
+	"offgrid/builder/upstreamtest"
 	"offgrid/bundle"
 	"offgrid/bundle/progress"
 )

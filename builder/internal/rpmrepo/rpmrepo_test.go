@@ -26,7 +26,7 @@ import (
 	"offgrid/builder/internal/fetch"
 	"offgrid/builder/internal/rpmrepo"
 	"offgrid/builder/internal/store"
-	"offgrid/builder/internal/upstreamtest"
+	"offgrid/builder/upstreamtest"
 	"offgrid/bundle"
 )
 

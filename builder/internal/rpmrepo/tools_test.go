@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"offgrid/builder/internal/rpmrepo"
-	"offgrid/builder/internal/upstreamtest"
+	"offgrid/builder/upstreamtest"
 )
 
 // run runs a program with its own GnuPG home.
