@@ -93,7 +93,7 @@ func newStoreGC(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "gc",
 		Short:   "Remove what was not used for a while",
-		Long:    "Remove what no command has used for --days, and unfinished downloads of that age. What is missing later is fetched again.\n\n" + exitText,
+		Long:    "Remove what no command has used for --days, and unfinished downloads of that age.\nWhat is missing later is fetched again.\n\n" + exitText,
 		Example: "  bundle store gc --days 90",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
