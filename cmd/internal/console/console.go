@@ -31,6 +31,7 @@ type Console struct {
 	program string
 	json    bool
 	color   bool // on Err
+	width   int  // of Out in cells; 0: it is no terminal, and nobody minds long lines
 	in      *bufio.Reader
 
 	mu  sync.Mutex // guards the writers and what is drawn, so that bars and lines do not mix
@@ -44,6 +45,7 @@ type Console struct {
 func New(o Options) *Console {
 	c := &Console{program: o.Program, json: o.JSON, in: bufio.NewReader(o.In), out: o.Out, err: o.Err}
 	width, height, tty := terminal(o.Err)
+	c.width = columns(o.Out)
 	c.color = tty && os.Getenv("NO_COLOR") == "" && !o.JSON
 	switch {
 	case o.JSON:
@@ -71,6 +73,19 @@ func terminal(w io.Writer) (width, height int, ok bool) {
 		return 80, 24, true
 	}
 	return width, height, true
+}
+
+// columns returns the width of the terminal that w is, 0 when it is none.
+func columns(w io.Writer) int {
+	f, isFile := w.(interface{ Fd() uintptr })
+	if !isFile || !term.IsTerminal(int(f.Fd())) {
+		return 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width < 1 {
+		return 80
+	}
+	return width
 }
 
 // Close removes the bars and stops drawing. Calling it again does nothing.
@@ -120,12 +135,13 @@ func (c *Console) PrintError(err error, hints ...string) {
 }
 
 // Table prints rows under headers with aligned columns on Out. A column whose cells all begin with a digit is aligned to
-// the right. With JSON it is silent.
+// the right. On a terminal lines are kept to its width; a file or a pipe gets each row on one line, whole. With JSON it is
+// silent.
 func (c *Console) Table(headers []string, rows [][]string) {
 	if c.json {
 		return
 	}
-	c.write(c.out, table(headers, rows))
+	c.write(c.out, table(headers, rows, max(0, c.width-1))) // a full line would wrap on some terminals
 }
 
 // write puts text on w with the bars out of the way.
