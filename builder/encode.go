@@ -3,6 +3,7 @@ package builder
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -46,7 +47,8 @@ func (x *encoder) known(content bundle.Digest, contains string) (bundle.Blob, bo
 }
 
 // archive reads the wanted members of an archive in one pass, unless all are known. What the entry says about a member's
-// size and digest is checked, and filled in where it says nothing yet.
+// size and digest is checked, and filled in where it says nothing yet: only when the archive's own digest, taken in the
+// same pass, is still the entry's, for a disk may have changed it since it was fetched.
 func (x *encoder) archive(ctx context.Context, e *LockEntry) error {
 	if x.archiveKnown(e) {
 		return nil
@@ -68,15 +70,31 @@ func (x *encoder) archive(ctx context.Context, e *LockEntry) error {
 		byPath[e.Members[i].Path] = &e.Members[i]
 		paths = append(paths, e.Members[i].Path)
 	}
-	return archive.Read(ctx, f, paths, func(found archive.Member, r io.Reader) error {
+	sum := sha256.New()
+	read := map[string]bundle.Blob{}
+	err = archive.Read(ctx, io.TeeReader(f, sum), paths, func(found archive.Member, r io.Reader) error {
 		m := byPath[found.Path]
 		b, err := x.encode(ctx, content{name: m.Name, size: found.Size, contains: m.Contains, want: m.SHA256}, r)
-		if err != nil {
+		read[found.Path] = b
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(sum, f); err != nil { // what comes after the last wanted member
+		return err
+	}
+	if got := bundle.Digest(sum.Sum(nil)); got != e.SHA256 {
+		return &bundle.DigestError{Name: "the copy in the store", Want: e.SHA256, Got: got, Size: e.Size}
+	}
+	for path, b := range read {
+		m := byPath[path]
+		m.Size, m.SHA256 = b.Size, b.Digest
+		if err := x.store.PutRecord(memberKey(e.SHA256, m.Path, m.Contains), []byte(b.Digest.String())); err != nil {
 			return err
 		}
-		m.Size, m.SHA256 = b.Size, b.Digest
-		return x.store.PutRecord(memberKey(e.SHA256, m.Path, m.Contains), []byte(b.Digest.String()))
-	})
+	}
+	return nil
 }
 
 // archiveKnown fills in the members from memory, when all are there.

@@ -262,36 +262,6 @@ choosing package set docker: versions.docker is "19.03.15", the catalogue "test"
 	}
 }
 
-func TestADamagedCopyInTheStoreIsFetchedAgain(t *testing.T) {
-	s := newSite(t)
-	l, err := s.lock(t)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kube := l.Entries[3]
-	// What was encoded is gone, and the archive has rotted.
-	records, _ := filepath.Glob(filepath.Join(s.store.Dir(), "records", "*"))
-	for _, r := range records {
-		os.Remove(r)
-	}
-	path := s.store.Path(kube.SHA256)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	data[len(data)/2] ^= 1
-	os.Chmod(path, 0o644)
-	if err := os.WriteFile(path, data, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.materialise(t, l); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.store.Verify(t.Context(), kube.SHA256); err != nil {
-		t.Error(err)
-	}
-}
-
 func TestChecksumListsAreRead(t *testing.T) {
 	sum := strings.Repeat("ab", 32)
 	for _, c := range []struct{ list, want, err string }{

@@ -110,28 +110,59 @@ func (m *lockMaker) download(ctx context.Context, d SelectedDownload) error {
 	if err != nil {
 		return err
 	}
-	got, err := m.client.Get(ctx, req)
+	var e LockEntry
+	err = m.whole(ctx, req, func(got fetch.Result) error {
+		e = LockEntry{
+			ID: d.Download.ID, Kind: EntryFile, Version: d.Release.Version, URL: d.Release.URL,
+			Size: got.Size, SHA256: got.SHA256, Vouched: vouched,
+		}
+		err := m.encode(ctx, d, &e)
+		if err != nil {
+			return fmt.Errorf("%s from %s: %w", item, e.URL, err)
+		}
+		return nil
+	})
 	if err != nil {
 		return err
 	}
-	e := LockEntry{
-		ID: d.Download.ID, Kind: EntryFile, Version: d.Release.Version, URL: d.Release.URL,
-		Size: got.Size, SHA256: got.SHA256, Vouched: vouched,
-	}
-	if d.Download.Kind == catalogue.KindArchive {
-		e.Kind = EntryArchive
-		for _, w := range d.Members {
-			e.Members = append(e.Members, LockMember{Name: w.Name, Path: w.Path, Contains: w.Contains})
-		}
-		err = m.encoder.archive(ctx, &e)
-	} else {
-		_, err = m.encoder.file(ctx, &e)
-	}
-	if err != nil {
-		return fmt.Errorf("%s from %s: %w", item, e.URL, err)
-	}
 	m.add(e)
 	return nil
+}
+
+// encode gets ready what is shipped of a download.
+func (m *lockMaker) encode(ctx context.Context, d SelectedDownload, e *LockEntry) error {
+	if d.Download.Kind != catalogue.KindArchive {
+		_, err := m.encoder.file(ctx, e)
+		return err
+	}
+	e.Kind = EntryArchive
+	for _, w := range d.Members {
+		e.Members = append(e.Members, LockMember{Name: w.Name, Path: w.Path, Contains: w.Contains})
+	}
+	return m.encoder.archive(ctx, e)
+}
+
+// whole fetches something and uses it. When that fails because the copy in the store has rotted, it is thrown away and
+// fetched again, once.
+func (m *lockMaker) whole(ctx context.Context, req fetch.Request, use func(fetch.Result) error) error {
+	for again := false; ; again = true {
+		got, err := m.client.Get(ctx, req)
+		if err != nil {
+			return err
+		}
+		err = use(got)
+		if err == nil || again {
+			return err
+		}
+		var rotten *bundle.DigestError
+		if verr := m.client.Store().Verify(ctx, got.SHA256); !errors.As(verr, &rotten) {
+			return err
+		}
+		m.client.Report(progress.Event{Phase: "fetch", Item: req.Item, Kind: progress.Warn, Text: "the copy in the store is damaged; fetching it again"})
+		if err := m.client.Store().Discard(got.SHA256); err != nil {
+			return err
+		}
+	}
 }
 
 // vouch finds the digest that the bytes must have, and says where it comes from.

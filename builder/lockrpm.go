@@ -65,14 +65,6 @@ func (m *lockMaker) rpm(ctx context.Context, src rpmrepo.Source, w catalogue.Pac
 	if w.SHA256 != "" && w.SHA256 != p.SHA256.Hex() {
 		return fmt.Errorf("package %s: the catalogue pins sha256 %s, repository %s has %s", p, w.SHA256, src.ID, p.SHA256.Hex())
 	}
-	if _, err := m.client.Get(ctx, fetch.Request{Item: p.String(), URL: url, SHA256: p.SHA256, Size: p.Size}); err != nil {
-		return err
-	}
-	f, err := m.client.Store().Open(p.SHA256)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
 	key := src.Key
 	switch {
 	case w.SHA256 != "": // the digest is the stronger promise
@@ -80,12 +72,14 @@ func (m *lockMaker) rpm(ctx context.Context, src rpmrepo.Source, w catalogue.Pac
 	case key == nil:
 		return fmt.Errorf("nothing vouches for package %s (%s): pin the key that signs it in the catalogue, or give its sha256 there", p, url)
 	}
-	covers, err := rpmrepo.CheckPackage(ctx, f, p, key)
-	if errors.Is(err, rpmrepo.ErrUnsigned) {
-		return fmt.Errorf("%w (%s): use a build of it that the key %s has signed, or give its sha256 in the catalogue", err, url, key.Fingerprint)
-	}
+	var covers string
+	req := fetch.Request{Item: p.String(), URL: url, SHA256: p.SHA256, Size: p.Size}
+	err := m.whole(ctx, req, func(fetch.Result) (err error) {
+		covers, err = m.checkPackage(ctx, p, key, url)
+		return err
+	})
 	if err != nil {
-		return fmt.Errorf("%w (%s): pin the key that signed it in the catalogue, or give its sha256 there", err, url)
+		return err
 	}
 	if key != nil {
 		vouched += "; " + covers + " signed by " + key.Fingerprint
@@ -95,4 +89,21 @@ func (m *lockMaker) rpm(ctx context.Context, src rpmrepo.Source, w catalogue.Pac
 		Package: &LockPackage{Name: p.Name, Epoch: p.Epoch, Version: p.Version, Release: p.Release, Arch: p.Arch, Repository: src.ID},
 	})
 	return nil
+}
+
+// checkPackage says what of the package in the store its signature covers.
+func (m *lockMaker) checkPackage(ctx context.Context, p rpmrepo.Package, key *rpmrepo.Key, url string) (string, error) {
+	f, err := m.client.Store().Open(p.SHA256)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	covers, err := rpmrepo.CheckPackage(ctx, f, p, key)
+	if errors.Is(err, rpmrepo.ErrUnsigned) {
+		return "", fmt.Errorf("%w (%s): use a build of it that the key %s has signed, or give its sha256 in the catalogue", err, url, key.Fingerprint)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%w (%s): pin the key that signed it in the catalogue, or give its sha256 there", err, url)
+	}
+	return covers, nil
 }

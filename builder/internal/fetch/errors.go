@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"strings"
@@ -84,7 +85,10 @@ func (e *WrongBytesError) Error() string {
 func plain(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
-		return u.Err
+		err = u.Err
+	}
+	if err == io.EOF { // what net/http says when not even a status line came
+		return errors.New("the server closed the connection without an answer")
 	}
 	return err
 }

@@ -236,6 +236,9 @@ func TestASha512PinsAsWell(t *testing.T) {
 	if err != nil || got.SHA256 != bundle.DigestOf(body) || got.Size != 1<<20 {
 		t.Fatalf("got %+v, %v", got, err)
 	}
+	if again, err := x.client.Get(t.Context(), r); err != nil || again.SHA256 != got.SHA256 || len(x.up.Requests("/etcd.tar.gz")) != 1 {
+		t.Errorf("again: %+v, %v, asked %d times, want 1", again, err, len(x.up.Requests("/etcd.tar.gz")))
+	}
 	r.SHA512 = strings.Repeat("0", 128)
 	_, err = x.client.Get(t.Context(), r)
 	want := fmt.Sprintf("fetching etcd v3.4.26 from %s: wrong bytes: sha512 is %x after 1048576 bytes, want %s", r.URL, sha512.Sum512(body), r.SHA512)
@@ -315,6 +318,23 @@ func TestTwoWhoWantTheSameFetchItOnce(t *testing.T) {
 		t.Errorf("asked %d times, want 1", n)
 	}
 	x.checkStored(t, body)
+}
+
+func TestAPinnedTextThatAMirrorHasWrongComesFromTheOriginal(t *testing.T) {
+	x := newSetup(t, fetch.Options{})
+	right := x.up.File("/right/manifest", []byte("right"))
+	wrong := x.up.File("/wrong/manifest", []byte("wrong"))
+	x = &setup{up: x.up, store: x.store, client: fetch.New(fetch.Options{Store: x.store, Mirrors: []fetch.Mirror{{From: x.up.URL + "/right/", To: x.up.URL + "/wrong/"}}})}
+	r := fetch.Request{Item: "image pause", URL: right, SHA256: bundle.DigestOf([]byte("right"))}
+	if a, err := x.client.Text(t.Context(), r); err != nil || string(a.Body) != "right" || a.URL != right {
+		t.Errorf("got %q from %s, %v", a.Body, a.URL, err)
+	}
+	r.URL = wrong
+	_, err := x.client.Text(t.Context(), r)
+	var bad *fetch.WrongBytesError
+	if !errors.As(err, &bad) || bad.Size != 5 {
+		t.Errorf("got %v, want a *WrongBytesError", err)
+	}
 }
 
 func TestATextThatIsTooLongIsRefused(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"offgrid/builder/internal/store"
+	"offgrid/bundle"
 	"offgrid/bundle/progress"
 )
 
@@ -45,13 +46,24 @@ func (c *Client) Get(ctx context.Context, r Request) (Result, error) {
 	return res, nil
 }
 
+// known finds the content in the store. What is pinned by its sha512 alone is found by what an earlier download of it has
+// left on record.
 func (c *Client) known(r Request) (Result, bool) {
-	if r.SHA256.IsZero() {
+	d := r.SHA256
+	if d.IsZero() && r.SHA512 != "" {
+		data, ok := c.opts.Store.Record(sha512Key(r.SHA512))
+		if !ok || d.UnmarshalText(data) != nil {
+			return Result{}, false
+		}
+	}
+	if d.IsZero() {
 		return Result{}, false
 	}
-	size, err := c.opts.Store.Size(r.SHA256)
-	return Result{SHA256: r.SHA256, Size: size}, err == nil
+	size, err := c.opts.Store.Size(d)
+	return Result{SHA256: d, Size: size}, err == nil
 }
+
+func sha512Key(sum string) bundle.Digest { return store.RecordKey("sha512", sum) }
 
 // partialKey names the bytes rather than the address where a digest does, so that another mirror continues the same file.
 func partialKey(r Request) string {
@@ -172,6 +184,11 @@ func (c *Client) commit(ctx context.Context, r Request, part *store.Partial) (Re
 	}
 	if err := part.Commit(got); err != nil {
 		return Result{}, local(err)
+	}
+	if r.SHA512 != "" {
+		if err := c.opts.Store.PutRecord(sha512Key(r.SHA512), []byte(got.String())); err != nil {
+			return Result{}, local(err)
+		}
 	}
 	return Result{SHA256: got, Size: size}, nil
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"offgrid/bundle"
 )
 
 // Answer is a small document and its headers.
@@ -17,7 +19,7 @@ type Answer struct {
 }
 
 // Text gets a small document: a checksum list, a key, an index. It is not kept. Nothing but the connection vouches for it
-// unless the request is pinned, so http is refused for all but this machine. A body of more than r.MaxSize bytes is an
+// unless its SHA256 is given, which is checked then, so http is refused for all but this machine. A body of more than r.MaxSize bytes is an
 // error; 0 means 1 MiB.
 func (c *Client) Text(ctx context.Context, r Request) (Answer, error) {
 	if r.MaxSize == 0 {
@@ -84,6 +86,9 @@ func (c *Client) textOnce(ctx context.Context, r Request, addr string) (Answer, 
 	}
 	if int64(len(body)) > r.MaxSize {
 		return Answer{}, final(fmt.Errorf("the server sends more than %d bytes", r.MaxSize))
+	}
+	if got := bundle.DigestOf(body); !r.SHA256.IsZero() && got != r.SHA256 {
+		return Answer{}, final(&WrongBytesError{Algorithm: "sha256", Want: r.SHA256.Hex(), Got: got.Hex(), Size: int64(len(body))})
 	}
 	return Answer{Body: body, URL: addr, Header: resp.Header}, nil
 }
