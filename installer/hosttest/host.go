@@ -32,6 +32,7 @@ type Host struct {
 	owners  map[string]string // "user:group" by name, when not root:root
 	loaded  map[string]string // content of the unit files as systemd has read them
 	swaps   map[string]string // lines of /proc/swaps by name
+	links   map[string]bool   // every name that ever was a link: all others need not be asked
 	crash   crash
 }
 
@@ -58,6 +59,7 @@ func New(t testing.TB) *Host {
 		owners:   map[string]string{},
 		loaded:   map[string]string{},
 		swaps:    map[string]string{},
+		links:    map[string]bool{},
 	}
 	for name, content := range skeleton() {
 		h.Put(t, name, content)
@@ -173,25 +175,34 @@ func (h *Host) change(do func() error) error {
 	return err
 }
 
-// real is where name lies below the root, links of the host followed: all of them, or all but the last name's.
+// real is where name lies below the root, links of the host followed: all of them, or all but the last name's. It is
+// called for everything, and a host has few links, so only what has been one is looked at.
 func (h *Host) real(name string, last bool) string {
-	parts := strings.Split(strings.Trim(path.Clean(name), "/"), "/")
-	at := "/"
-	for hops := 0; len(parts) > 0 && hops < 64; hops++ {
-		next := path.Join(at, parts[0])
-		parts = parts[1:]
-		target, err := os.Readlink(filepath.Join(h.Root, next))
-		if err != nil || len(parts) == 0 && !last {
-			at = next
-			continue
+	name = path.Clean("/" + name)
+	for range 64 {
+		at, target := h.firstLink(name, last)
+		if at < 0 {
+			break
 		}
 		if !path.IsAbs(target) {
-			target = path.Join(at, target)
+			target = path.Join(path.Dir(name[:at]), target)
 		}
-		parts = append(strings.Split(strings.Trim(path.Clean(target), "/"), "/"), parts...)
-		at = "/"
+		name = path.Clean(target + name[at:])
 	}
-	return filepath.Join(h.Root, at)
+	return strings.TrimSuffix(h.Root+name, "/")
+}
+
+// firstLink returns where the first part of name ends that is a link, and what the link says; -1 when there is none.
+func (h *Host) firstLink(name string, last bool) (int, string) {
+	for at := 1; at <= len(name); at++ {
+		if at < len(name) && name[at] != '/' || at == len(name) && !last || !h.links[name[:at]] {
+			continue
+		}
+		if target, err := os.Readlink(h.Root + name[:at]); err == nil {
+			return at, target
+		}
+	}
+	return -1, ""
 }
 
 // Lstat implements host.Host.
@@ -315,6 +326,7 @@ func (h *Host) link(target, name string) error {
 		return err
 	}
 	delete(h.owners, full)
+	h.links[strings.TrimPrefix(full, h.Root)] = true
 	return os.Symlink(target, full)
 }
 
