@@ -268,7 +268,8 @@ func TestAKilledBuildLeavesNothingThatLooksWhole(t *testing.T) {
 	}
 	want := s.dist(t)
 	// What a kill -9 in the middle leaves: a temporary file, and neither sums nor stamp.
-	write(t, filepath.Join(s.dir, "dist", ".new-123"), "half a bundle")
+	write(t, filepath.Join(s.dir, "dist", ".node.bundle.new-123"), "half a bundle")
+	write(t, filepath.Join(s.dir, ".bundle.lock.new-123"), "half a lock")
 	for _, name := range []string{"SHA256SUMS", ".stamp", "node.bundle"} {
 		if err := os.Remove(filepath.Join(s.dir, "dist", name)); err != nil {
 			t.Fatal(err)
@@ -280,6 +281,9 @@ func TestAKilledBuildLeavesNothingThatLooksWhole(t *testing.T) {
 	got := s.dist(t)
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("dist/ holds %v, want %v", got, want)
+	}
+	if _, err := os.Stat(filepath.Join(s.dir, ".bundle.lock.new-123")); err == nil {
+		t.Error("half a lock is still there")
 	}
 }
 

@@ -159,12 +159,11 @@ func openDist(dist string) error {
 	if err := os.Chmod(dist, 0o700); err != nil { // an older one may have been made with another umask
 		return fmt.Errorf("making %q: %w", dist, err)
 	}
-	left, err := filepath.Glob(filepath.Join(dist, tempPattern))
-	if err != nil {
-		return err
+	if err := removeTemp(dist, ""); err != nil {
+		return fmt.Errorf("cleaning %q: %w", dist, err)
 	}
-	for _, path := range append(left, filepath.Join(dist, stampName), filepath.Join(dist, sumsName)) {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for _, name := range []string{stampName, sumsName} {
+		if err := os.Remove(filepath.Join(dist, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("cleaning %q: %w", dist, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path"
 
 	"offgrid/builder/internal/archive"
 	"offgrid/builder/internal/store"
@@ -67,7 +68,7 @@ func (x *encoder) archive(ctx context.Context, e *LockEntry) error {
 	byPath := map[string]*LockMember{}
 	var paths []string
 	for i := range e.Members {
-		byPath[e.Members[i].Path] = &e.Members[i]
+		byPath[path.Clean(e.Members[i].Path)] = &e.Members[i]
 		paths = append(paths, e.Members[i].Path)
 	}
 	sum := sha256.New()
@@ -87,8 +88,8 @@ func (x *encoder) archive(ctx context.Context, e *LockEntry) error {
 	if got := bundle.Digest(sum.Sum(nil)); got != e.SHA256 {
 		return &bundle.DigestError{Name: "the copy in the store", Want: e.SHA256, Got: got, Size: e.Size}
 	}
-	for path, b := range read {
-		m := byPath[path]
+	for name, b := range read {
+		m := byPath[name]
 		m.Size, m.SHA256 = b.Size, b.Digest
 		if err := x.store.PutRecord(memberKey(e.SHA256, m.Path, m.Contains), []byte(b.Digest.String())); err != nil {
 			return err

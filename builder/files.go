@@ -9,17 +9,18 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"offgrid/bundle"
 )
 
-// tempPattern names files that are being written.
-const tempPattern = ".new-*"
+// tempMark stands between the name of a file and a random number while the file is being written: ".node.bundle.new-123".
+const tempMark = ".new-"
 
 // WriteFile replaces the file at path with what fill writes: all of it or nothing, durable on return, whatever the umask.
 func WriteFile(path string, mode os.FileMode, fill func(io.Writer) error) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, tempPattern)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+tempMark+"*")
 	if err != nil {
 		return fmt.Errorf("writing %q: %w", path, err)
 	}
@@ -35,6 +36,18 @@ func WriteFile(path string, mode os.FileMode, fill func(io.Writer) error) error 
 		return fmt.Errorf("writing %q: %w", path, err)
 	}
 	return syncDir(dir)
+}
+
+// removeTemp removes from dir what killed processes left of the file name, or with "" of any file. Nobody else may be
+// writing it.
+func removeTemp(dir, name string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "."+name) && strings.Contains(e.Name()[len(name):], tempMark) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
 }
 
 // syncDir makes the names in dir durable. Windows has no such call.

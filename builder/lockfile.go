@@ -1,9 +1,7 @@
 package builder
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -148,25 +146,7 @@ func WriteLock(name string, l *Lock) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
-	if err != nil {
-		return fmt.Errorf("writing lock: %w", err)
-	}
-	_, err = io.Copy(f, bytes.NewReader(data))
-	err = errors.Join(err, f.Sync(), f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-		return fmt.Errorf("writing lock: %w", err)
-	}
-	// Where directories cannot be synced, the rename is as durable as that system makes it.
-	if d, err := os.Open(filepath.Dir(name)); err == nil {
-		_ = d.Sync()
-		d.Close()
-	}
-	return nil
+	return WriteFile(name, 0o644, writeBytes(data))
 }
 
 // StaleError says that a lock was made for something else.

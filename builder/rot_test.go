@@ -68,3 +68,15 @@ func rot(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 }
+
+func TestAMemberMayBeNamedWithADotInFront(t *testing.T) {
+	s := newSite(t)
+	for i := range s.cat.Downloads {
+		for j := range s.cat.Downloads[i].Members {
+			s.cat.Downloads[i].Members[j].Path = "./" + s.cat.Downloads[i].Members[j].Path
+		}
+	}
+	if _, err := s.lock(t); err != nil {
+		t.Error(err)
+	}
+}

@@ -92,6 +92,9 @@ func OpenSite(o SiteOptions) (*Site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening site: %w", err)
 	}
+	if err := removeTemp(o.Dir, LockName); err != nil {
+		return nil, errors.Join(fmt.Errorf("opening site: %w", err), s.lock.Release())
+	}
 	if s.store, err = OpenStore(o.Store); err != nil {
 		return nil, errors.Join(err, s.lock.Release())
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"offgrid/builder/internal/store"
+	"offgrid/bundle"
 )
 
 // Imported says what ImportStore took in.
@@ -29,10 +30,14 @@ func ImportStore(ctx context.Context, dir string, r io.Reader) (done Imported, e
 	return done, err
 }
 
-// CleanStore removes from the store in dir what was not used since after.
-func CleanStore(ctx context.Context, dir string, after time.Time) (gone Removed, err error) {
+// CleanStore removes from the store in dir what was not used since after and what none of the locks needs.
+func CleanStore(ctx context.Context, dir string, after time.Time, locks ...*Lock) (gone Removed, err error) {
 	err = withStore(dir, func(s *store.Store) error {
-		gone, err = s.GC(ctx, store.Keep{After: after})
+		keep := store.Keep{After: after, Blobs: map[bundle.Digest]bool{}, Records: map[bundle.Digest]bool{}}
+		for _, lock := range locks {
+			needs(s, lock, &keep)
+		}
+		gone, err = s.GC(ctx, keep)
 		return err
 	})
 	return gone, err

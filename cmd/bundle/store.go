@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -90,26 +93,60 @@ func (a *app) importStore(ctx context.Context, path string) error {
 
 func newStoreGC(a *app) *cobra.Command {
 	var days int
+	var sites []string
 	cmd := &cobra.Command{
-		Use:     "gc",
-		Short:   "Remove what was not used for a while",
-		Long:    "Remove what no command has used for --days, and unfinished downloads of that age.\nWhat is missing later is fetched again.\n\n" + exitText,
-		Example: "  bundle store gc --days 90",
+		Use:   "gc",
+		Short: "Remove what was not used for a while",
+		Long: `Remove what no command has used for --days, and unfinished downloads of that
+age. What the bundle.lock of a --site needs stays, however old it is; without
+--site the bundle.lock of the current directory counts, where there is one. What
+is missing later is fetched again, if upstream still has it.
+
+With --json: blobs, records, partials (unfinished downloads) and bytes removed.
+
+` + exitText,
+		Example: "  bundle store gc --days 90 --site mysite --site /srv/other",
 		Args:    atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if days < 0 {
 				return &usageError{"--days must not be negative", "bundle store gc"}
 			}
-			return a.gc(cmd.Context(), time.Now().AddDate(0, 0, -days))
+			locks, err := readLocks(sites)
+			if err != nil {
+				return err
+			}
+			return a.gc(cmd.Context(), time.Now().AddDate(0, 0, -days), locks)
 		},
 	}
 	a.storeFlag(cmd)
 	cmd.Flags().IntVar(&days, "days", 30, "keep what was used within so many days")
+	cmd.Flags().StringArrayVar(&sites, "site", nil, "keep what the bundle.lock of this site directory needs; repeatable")
+	cmd.MarkFlagDirname("site")
 	return cmd
 }
 
-func (a *app) gc(ctx context.Context, after time.Time) error {
-	gone, err := builder.CleanStore(ctx, a.store, after)
+// readLocks reads the locks of the sites; without any, that of the current directory if it is a site.
+func readLocks(sites []string) ([]*builder.Lock, error) {
+	here := len(sites) == 0
+	if here {
+		sites = []string{"."}
+	}
+	var locks []*builder.Lock
+	for _, site := range sites {
+		lock, err := builder.ReadLock(filepath.Join(site, builder.LockName))
+		if here && errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		locks = append(locks, lock)
+	}
+	return locks, nil
+}
+
+func (a *app) gc(ctx context.Context, after time.Time, locks []*builder.Lock) error {
+	gone, err := builder.CleanStore(ctx, a.store, after, locks...)
 	if err != nil {
 		return err
 	}

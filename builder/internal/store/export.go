@@ -78,8 +78,9 @@ func writeMember(tw *tar.Writer, name string, size int64, r io.Reader) error {
 
 // Imported says what Import found.
 type Imported struct {
-	Blobs, Records int
-	Bytes          int64 // of blobs
+	Blobs   int   `json:"blobs"`
+	Records int   `json:"records"`
+	Bytes   int64 `json:"bytes"` // of blobs
 }
 
 // Import takes what Export wrote into the store. Every blob is checked against its name before it can be seen; blobs that

@@ -22,8 +22,10 @@ type Keep struct {
 
 // Removed says what GC took away.
 type Removed struct {
-	Blobs, Records, Partials int
-	Bytes                    int64
+	Blobs    int   `json:"blobs"`
+	Records  int   `json:"records"`
+	Partials int   `json:"partials"` // unfinished downloads
+	Bytes    int64 `json:"bytes"`
 }
 
 // GC removes blobs, records and unfinished downloads that nobody needs. It needs the store for itself: another process

@@ -60,7 +60,21 @@ func Open(dir string) (*Store, error) {
 	if err := s.checkFormat(); err != nil {
 		return nil, errors.Join(err, lock.release())
 	}
+	s.sweepTemp(time.Now())
 	return s, nil
+}
+
+// abandoned is how long nobody has written to a file in tmp/ that a killed process left: whoever lives writes all the time.
+const abandoned = time.Hour
+
+// sweepTemp removes what killed processes left in tmp/. What cannot be removed does no harm but takes room.
+func (s *Store) sweepTemp(now time.Time) {
+	entries, _ := os.ReadDir(filepath.Join(s.dir, "tmp"))
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && now.Sub(info.ModTime()) > abandoned {
+			os.Remove(filepath.Join(s.dir, "tmp", e.Name()))
+		}
+	}
 }
 
 func (s *Store) checkFormat() error {

@@ -312,6 +312,22 @@ func TestGCKeepsWhatIsNamedOrUsedLately(t *testing.T) {
 	}
 }
 
+func TestWhatKilledProcessesLeftGoesAwayWithTime(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	dead, alive := filepath.Join(dir, "tmp", "blob-1"), filepath.Join(dir, "tmp", "blob-2")
+	for _, name := range []string{dead, alive} {
+		if err := os.WriteFile(name, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := time.Now().Add(-2 * time.Hour)
+	os.Chtimes(dead, old, old)
+	if got, want := tree(t, open(t, dir)), []string{filepath.Join("tmp", "blob-2")}; !slices.Equal(got, want) {
+		t.Errorf("left %q, want %q", got, want)
+	}
+}
+
 func TestAStoreOfAnotherFormatIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	open(t, dir).Close()
