@@ -65,6 +65,8 @@ func Hints(err error) []string {
 		return []string{"correct these lines of " + yaml.Name + "; a lock is made anew by `bundle lock`"}
 	case errors.As(err, &wrong):
 		return []string{"these are not the bytes that were vouched for: do not use them; try a mirror with --mirror FROM=TO, and if upstream really has changed them, find out why before `bundle lock`"}
+	case fetch.IsNotFound(err):
+		return []string{"upstream has no such file: look at the versions in cluster.yaml and the addresses in the catalogue, or fetch from elsewhere with --mirror FROM=TO"}
 	case errors.As(err, &download):
 		return []string{"run the same command again: it goes on where it stopped; --mirror FROM=TO fetches from elsewhere"}
 	}

@@ -15,13 +15,17 @@ func newBuild(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Fetch, check and render everything, and write dist/",
-		Long: `Fetch what bundle.lock names, verify it, make what is missing in pki/, render every host's files, and
-write dist/: ROLE.bundle for each role, the installer, and SHA256SUMS. Without a bundle.lock it locks
-first; one that no longer fits cluster.yaml or the catalogue is an error. The same lock, cluster.yaml
-and pki/ give the same bytes. An interrupted build goes on where it stopped.
+		Long: `Fetch what bundle.lock names, verify it, make what is missing in pki/, render
+every host's files, and write dist/: ROLE.bundle for each role, the installer,
+and SHA256SUMS. Without a bundle.lock it locks first; one that no longer fits
+cluster.yaml or the catalogue is an error. The same lock, cluster.yaml and pki/
+give the same bytes. An interrupted build goes on where it stopped.
 
-In this release bundles hold the private keys of their hosts in the clear: dist/ is readable by its
-owner only, and the stick must be guarded like the keys.
+In this release bundles hold the private keys of their hosts in the clear: dist/
+is readable by its owner only, and the stick must be guarded like the keys.
+
+With --json: dist, locked (it locked first), unchanged, bundles (role, path,
+root, size, hosts) and files (name, size, sha256).
 
 ` + exitText,
 		Example: `  bundle build

@@ -26,16 +26,22 @@ func TestEveryCommandTellsItsExitCodesAndAnExample(t *testing.T) {
 		if !strings.Contains(cmd.Long, exitText) || cmd.Example == "" || cmd.Short == "" {
 			t.Errorf("%s: its help lacks the exit codes, an example or a summary", cmd.CommandPath())
 		}
-		for line := range strings.Lines(cmd.Long) {
-			if len(line) > 121 {
-				t.Errorf("%s: a line of its help is %d characters long", cmd.CommandPath(), len(line))
+		out.Reset()
+		if err := cmd.Help(); err != nil {
+			t.Error(err)
+		}
+		for line := range strings.Lines(out.String()) {
+			if len(line) > 81 {
+				t.Errorf("%s: a line of its help is %d characters long: %s", cmd.CommandPath(), len(line)-1, line)
 			}
 		}
 		for _, sub := range cmd.Commands() {
 			walk(sub)
 		}
 	}
-	walk(newRoot(a))
+	root := newRoot(a)
+	root.SetOut(&out)
+	walk(root)
 	want := "bundle, bundle build, bundle init, bundle inspect, bundle list, bundle lock, bundle pki, bundle pki show, " +
 		"bundle store, bundle store export, bundle store gc, bundle store import, bundle verify, bundle version"
 	if got := strings.Join(seen, ", "); got != want {

@@ -16,8 +16,11 @@ func newInit(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "init [DIR]",
 		Short: "Write a cluster.yaml with an example host table",
-		Long: `Write DIR/cluster.yaml, with an example host table and every setting explained. DIR is made when it is
-not there; a cluster.yaml that is there is never replaced.
+		Long: `Write DIR/cluster.yaml, with an example host table and every setting explained.
+DIR is made when it is not there; a cluster.yaml that is there is never
+replaced.
+
+With --json: cluster, the path of the file.
 
 ` + exitText,
 		Example: "  bundle init mysite",

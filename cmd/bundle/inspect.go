@@ -14,8 +14,12 @@ func newInspect(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Show what a bundle is for and what is in it",
-		Long: `Show a bundle's role, cluster, hosts and versions, and each artifact with its size and who vouched for
-it. Reads the bundle's index only; ` + "`bundle verify`" + ` reads every byte.
+		Long: `Show a bundle's role, cluster, hosts and versions, and each artifact with its
+size and who vouched for it. Reads the bundle's index only; bundle verify reads
+every byte.
+
+With --json: file, size, root, packs (hosts whose keys are aboard) and index,
+the role index as the format's specification (bundle/FORMAT.md) has it.
 
 ` + exitText,
 		Example:           "  bundle inspect dist/node.bundle\n  bundle inspect --json dist/node.bundle",

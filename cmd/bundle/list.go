@@ -17,8 +17,12 @@ func newList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list FILE",
 		Short: "List what a bundle places on its hosts",
-		Long: `List every file, directory and link that the bundle's role places, with mode, owner and size, and for
-each host the files that it alone gets. Secret files are marked; their content is never shown.
+		Long: `List every file, directory and link that the bundle's role places, with mode,
+owner and size, and for each host the files that it alone gets. Secret files are
+marked; their content is never shown.
+
+With --json: a list of host (left out: every host), path, type (file, dir,
+link), mode, owner, size, from (artifact, or a link's target) and secret.
 
 ` + exitText,
 		Example:           "  bundle list dist/etcd.bundle",

@@ -12,10 +12,14 @@ import (
 func newLock(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lock",
-		Short: "Decide every byte that will be shipped, and write it to bundle.lock",
-		Long: `Resolve the catalogue and cluster.yaml against upstream: addresses, sizes and digests of all that the
-bundles will carry, and who vouches for each, are written to bundle.lock. Only this command decides
-anything; review what changed in bundle.lock and keep it with cluster.yaml.
+		Short: "Decide every byte that will be shipped, and write bundle.lock",
+		Long: `Resolve the catalogue and cluster.yaml against upstream: addresses, sizes and
+digests of all that the bundles will carry, and who vouches for each, are
+written to bundle.lock. Only this command decides anything; review what changed
+in bundle.lock and keep it with cluster.yaml.
+
+With --json: path, changed, bytes and entries (id, version, url, size, sha256,
+vouched).
 
 ` + exitText,
 		Example: `  bundle lock --mirrors cn

@@ -25,8 +25,11 @@ func newPKI(a *app) *cobra.Command {
 	show := &cobra.Command{
 		Use:   "show",
 		Short: "List every certificate: whose it is, for what, until when",
-		Long: `List the certificates in pki/: the authorities and each host's, what for and until when. Nothing is
-made or changed.
+		Long: `List the certificates in pki/: the authorities and each host's, what for and
+until when. Nothing is made or changed.
+
+With --json: a list of path, subject, issuer, ca, names, notBefore and
+notAfter.
 
 ` + exitText,
 		Example: "  bundle pki show --dir mysite",

@@ -59,9 +59,9 @@ func newRoot(a *app) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bundle",
 		Short: "Everything a Kubernetes v1.20 cluster needs, in files to carry to hosts without internet",
-		Long: `bundle fetches and checks everything that the hosts of a site need, makes their certificates and
-configuration, and writes one file per role. Carry these and the installer to the hosts and run
-./install there.
+		Long: `bundle fetches and checks everything that the hosts of a site need, makes their
+certificates and configuration, and writes one file per role. Carry these and
+the installer to the hosts and run ./install there.
 
 ` + exitText,
 		Example: `  bundle init mysite && cd mysite   # writes cluster.yaml: edit it
@@ -77,10 +77,19 @@ configuration, and writes one file per role. Carry these and the installer to th
 			return cmd.Help()
 		},
 	}
-	root.PersistentFlags().Bool("json", false, "the result on stdout as one line of JSON, progress and errors on stderr as JSON lines")
+	root.PersistentFlags().Bool("json", false, "result on stdout as one line of JSON; progress (event, phase, item, done, total, text) and errors (error, hints) on stderr as JSON lines")
+	narrowHelp(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{err.Error(), cmd.CommandPath()} })
 	root.AddCommand(newInit(a), newLock(a), newBuild(a), newVerify(a), newInspect(a), newList(a), newPKI(a), newStore(a), newVersion(a))
 	return root
+}
+
+// helpWidth is that of the terminals that people still sit at.
+const helpWidth = "80"
+
+// narrowHelp folds the descriptions of flags.
+func narrowHelp(root *cobra.Command) {
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages ", "Flags.FlagUsagesWrapped "+helpWidth+" "))
 }
 
 // siteFlags adds the flag that says which site a command is about.
@@ -180,7 +189,7 @@ func newVersion(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the release and the bundle format it writes",
-		Long:    "Print the release of this program and the number of the bundle format that it reads and writes.\n\n" + exitText,
+		Long:    "Print the release of this program and the number of the bundle format that it\nreads and writes. With --json: version and format.\n\n" + exitText,
 		Example: "  bundle version --json",
 		Args:    atMost(0),
 		RunE: func(*cobra.Command, []string) error {

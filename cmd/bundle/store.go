@@ -19,8 +19,9 @@ func newStore(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "store",
 		Short: "Look after the store of what was fetched",
-		Long: `The store keeps every byte that was fetched, by its digest, for all sites of this machine. Exported and
-imported it builds the same bundles elsewhere, or in five years when upstream has gone.
+		Long: `The store keeps every byte that was fetched, by its digest, for all sites of
+this machine. Exported and imported it builds the same bundles elsewhere, or in
+five years when upstream has gone.
 
 ` + exitText,
 		Example: "  bundle store export offgrid-store.tar",
@@ -40,7 +41,7 @@ func newStoreExport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "export FILE",
 		Short:   "Write the whole store into one tar file",
-		Long:    "Write everything in the store into one plain tar file; every blob is checked on the way. FILE may be - for stdout.\n\n" + exitText,
+		Long:    "Write everything in the store into one plain tar file; every blob is checked on\nthe way. FILE may be - for stdout. There are no keys in it.\n\nWith --json: file and size.\n\n" + exitText,
 		Example: "  bundle store export /backup/offgrid-store.tar",
 		Args:    files(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.exportStore(cmd.Context(), args[0]) },
@@ -68,7 +69,7 @@ func newStoreImport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "import FILE",
 		Short:   "Take an exported store into this one",
-		Long:    "Take what `bundle store export` wrote into the store; every blob is checked on the way.\n\n" + exitText,
+		Long:    "Take what bundle store export wrote into the store; every blob is checked on\nthe way.\n\nWith --json: blobs, records and bytes.\n\n" + exitText,
 		Example: "  bundle store import /backup/offgrid-store.tar",
 		Args:    files(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.importStore(cmd.Context(), args[0]) },

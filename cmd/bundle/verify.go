@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -16,8 +18,11 @@ func newVerify(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE...",
 		Short: "Check every byte of bundles and name all that is damaged",
-		Long: `Read each bundle whole and compare every blob with its digest. All faults are named, with the artifact
-and the bytes, not only the first. With --deep everything is decoded too and the content compared.
+		Long: `Read each bundle whole and compare every blob with its digest. All faults are
+named, with the artifact and the bytes, not only the first. With --deep
+everything is decoded too and the content compared.
+
+With --json: a list of file, role, root, blobs, size and faults.
 
 ` + exitText,
 		Example:           "  bundle verify /media/stick/*.bundle",
@@ -61,7 +66,7 @@ func (a *app) verify(ctx context.Context, paths []string, deep bool) error {
 
 func (a *app) verifyOne(ctx context.Context, path string, deep bool) (verified, []error) {
 	v := verified{File: path}
-	b, err := bundle.Open(path)
+	b, err := openNamed(path)
 	if err != nil {
 		return v, []error{err}
 	}
@@ -79,9 +84,17 @@ func (a *app) verifyOne(ctx context.Context, path string, deep bool) (verified, 
 
 // open opens a bundle for looking into it.
 func open(path string) (*bundle.Bundle, error) {
-	b, err := bundle.Open(path)
+	b, err := openNamed(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening bundle: %w", err)
 	}
 	return b, nil
+}
+
+// openNamed opens the bundle that the command line names. A name that does not exist is a mistake there.
+func openNamed(path string) (*bundle.Bundle, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, &refusal{fmt.Errorf("%s: there is no such file", path), "`bundle build` writes bundles to dist/ of the site"}
+	}
+	return bundle.Open(path)
 }
