@@ -10,6 +10,7 @@ const (
 	gap       = 2  // cells between two columns
 	narrowest = 8  // of a column whose cells are folded
 	worthNote = 24 // of the last column: a longer text that comes again and again goes below the table
+	mostNotes = 12 // below one table: nobody looks up more
 )
 
 // grid is a table that is being laid out.
@@ -90,16 +91,18 @@ func (g *grid) takeNotes() {
 	number := map[string]int{}
 	var texts []string
 	for _, row := range g.rows {
-		if text := row[last]; number[text] == 0 {
+		if text := row[last]; text != "" && number[text] == 0 {
 			texts = append(texts, text)
 			number[text] = len(texts)
 		}
 	}
-	if g.widths[last] < worthNote || len(texts)*2 > len(g.rows) {
+	if g.widths[last] < worthNote || len(texts)*2 > len(g.rows) || len(texts) > mostNotes {
 		return
 	}
 	for _, row := range g.rows {
-		row[last] = fmt.Sprintf("[%d]", number[row[last]])
+		if row[last] != "" {
+			row[last] = fmt.Sprintf("[%d]", number[row[last]])
+		}
 	}
 	g.notes = texts
 	g.measure(last)
@@ -158,7 +161,7 @@ func fold(text string, width int) []string {
 		at := width
 		if i := lastOf(rest[:width+1], " "); i > 0 {
 			at = i
-		} else if i := lastOf(rest[:width], "/-:,.@=_"); i > 0 {
+		} else if i := lastOf(rest[:width], "/-:,@=_"); i >= width/3 {
 			at = i + 1
 		}
 		lines = append(lines, strings.TrimRight(string(rest[:at]), " "))

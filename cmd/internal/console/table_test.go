@@ -47,6 +47,20 @@ rpm/socat                     1.7.3.2-2.el7              158.3 kB  [3]
 	}
 }
 
+func TestManyDifferentTextsAreFoldedAndAnEmptyOneIsNoNote(t *testing.T) {
+	rows := [][]string{{"a", ""}, {"b", ""}, {"c", "one two three four five six"}, {"d", "one two three four five six"}}
+	want := "NAME  NAMES\na\nb\nc     [1]\nd     [1]\n\n[1] one two three\n    four five six\n"
+	if got := table([]string{"NAME", "NAMES"}, rows, 18); got != want {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
+	rows = rows[2:]
+	rows[1][1] = "another that is as long as that"
+	want = "NAME  NAMES\nc     one two\n      three four\n      five six\nd     another that\n      is as long\n      as that\n"
+	if got := table([]string{"NAME", "NAMES"}, rows, 18); got != want {
+		t.Errorf("got\n%s, want\n%s", got, want)
+	}
+}
+
 func TestATableInAPipeHasEachRowOnOneLine(t *testing.T) {
 	got := table([]string{"WHAT", "VERSION", "SIZE", "VOUCHED FOR BY"}, lockRows(), 0)
 	if n := strings.Count(got, "\n"); n != 7 {
@@ -68,10 +82,12 @@ func TestFold(t *testing.T) {
 		{"exactly8", 8, "exactly8"},
 		{"two words here", 9, "two words|here"},
 		{"two words here", 8, "two|words|here"},
-		{"hosts/master01/apiserver/cert.pem", 16, "hosts/master01/|apiserver/cert.|pem"},
+		{"hosts/master01/apiserver/cert.pem", 16, "hosts/master01/|apiserver/cert.p|em"},
 		{"0123456789abcdef", 6, "012345|6789ab|cdef"},
 		{"größer-als-das", 7, "größer-|als-das"},
 		{"a  b", 2, "a|b"},
+		{"sha256:0123456789abcdef0123456789abcdef", 24, "sha256:0123456789abcdef0|123456789abcdef"},
+		{"CN=system:node:20.0.0.103", 22, "CN=system:node:|20.0.0.103"},
 	} {
 		if got := strings.Join(fold(c.text, c.width), "|"); got != c.want {
 			t.Errorf("fold(%q, %d) = %q, want %q", c.text, c.width, got, c.want)
