@@ -55,6 +55,7 @@ func crashTest(t *testing.T, c crashCase) int {
 			s.Replace(t, c.run.ip)
 			return s.Hosts[c.run.ip]
 		},
+		Use: func(h *hosttest.Host) { s.Hosts[c.run.ip] = h },
 		Apply: func(h *hosttest.Host) error {
 			// The medium is there for the first try only until everything is carried: what follows is a resume.
 			if carried(h) {

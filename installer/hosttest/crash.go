@@ -7,9 +7,11 @@ import (
 )
 
 // CrashTest kills the installer at every change of a plan, before and after its effect, and compares what the host is
-// like in the end with what it should be.
+// like in the end with what it should be. The plan runs once: what a kill leaves of it is a copy of the host, made when
+// the change comes.
 type CrashTest struct {
 	New   func(t testing.TB) *Host
+	Use   func(h *Host)       // makes h the host that others see from now on; nil when there are no others
 	Apply func(h *Host) error // the whole plan, with a journal in the host's own state directory
 	Undo  func(h *Host) error // everything
 	State string              // the state directory; the journal and the lock in it are not compared
@@ -37,17 +39,30 @@ func (c CrashTest) Run(t *testing.T) (crashes int) {
 	if applied == 0 || undone == 0 {
 		t.Fatalf("the plan made %d changes and its undo %d", applied, undone)
 	}
-	for n := 1; n <= max(applied, undone); n++ {
-		for _, after := range []bool{false, true} {
-			at := point{min(n, applied), min(n, undone), after, n%2 == 0}
-			c.one(t, at, want, before)
-			crashes += 2
-			if t.Failed() {
-				return crashes
-			}
+	h := c.New(t)
+	h.watch = func(n int, after bool) {
+		last := n
+		if n == applied {
+			last = max(applied, undone) // an undo of more changes is killed at the rest of them here
 		}
+		for i := n; i <= last && !t.Failed(); i++ {
+			c.one(t, h, point{n, min(i, undone), after, i%2 == 0}, want, before)
+			crashes += 2
+		}
+		c.use(h)
+	}
+	must(t, "applying", c.Apply(h))
+	if want := 4 * max(applied, undone); crashes != want && !t.Failed() {
+		t.Fatalf("there were %d crashes, not %d: the plan made %d changes, then %d", crashes, want, applied, h.Changes())
 	}
 	return crashes
+}
+
+// use is Use, which may be missing.
+func (c CrashTest) use(h *Host) {
+	if c.Use != nil {
+		c.Use(h)
+	}
 }
 
 // point is where the installer dies: in the plan, then in its undo.
@@ -57,18 +72,14 @@ type point struct {
 	torn        bool // half a record is at the journal's end
 }
 
-// one kills an installation and its uninstall at one point each.
-func (c CrashTest) one(t *testing.T, at point, want, before Tree) {
+// one kills an installation, at work on that host right now, and later its uninstall.
+func (c CrashTest) one(t *testing.T, working *Host, at point, want, before Tree) {
 	t.Helper()
-	h := c.New(t)
-	h.Crash(at.apply, at.after)
-	if h.Survives(func() { must(t, "applying", c.Apply(h)) }) {
-		t.Fatalf("%+v: there was no such change", at)
-	}
+	h := working.clone(t, c.State+"/journal.jsonl", c.State+"/lock")
+	c.use(h)
 	if at.torn {
 		c.tear(t, h)
 	}
-	h.Revive()
 	must(t, "resuming", c.Apply(h))
 	if d := Diff(want, c.tree(t, h)); d != "" {
 		t.Errorf("killed at %+v and resumed:\n%s", at, d)

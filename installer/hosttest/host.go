@@ -34,6 +34,7 @@ type Host struct {
 	swaps   map[string]string // lines of /proc/swaps by name
 	links   map[string]bool   // every name that ever was a link: all others need not be asked
 	crash   crash
+	watch   func(n int, after bool) // sees every change, before and after its effect; may be nil
 }
 
 // crash is when the host dies.
@@ -163,16 +164,25 @@ func (h *Host) alive() {
 func (h *Host) change(do func() error) error {
 	h.alive()
 	h.crash.seen++
+	h.watched(false)
 	if h.crash.seen == h.crash.at && !h.crash.after {
 		h.crash.dead = true
 		h.alive()
 	}
 	err := do()
+	h.watched(true)
 	if h.crash.seen == h.crash.at {
 		h.crash.dead = true
 		h.alive()
 	}
 	return err
+}
+
+// watched shows a change to who watches.
+func (h *Host) watched(after bool) {
+	if h.watch != nil {
+		h.watch(h.crash.seen, after)
+	}
 }
 
 // real is where name lies below the root, links of the host followed: all of them, or all but the last name's. It is

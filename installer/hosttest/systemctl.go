@@ -55,8 +55,8 @@ func (h *Host) unitFile(name string) (file, content string) {
 		if target, err := os.Readlink(h.real(dir+name, false)); err == nil && target == "/dev/null" {
 			return "/dev/null", ""
 		}
-		if _, err := os.Stat(h.real(dir+name, true)); err == nil {
-			return dir + name, h.Get(dir + name)
+		if data, err := os.ReadFile(h.real(dir+name, true)); err == nil {
+			return dir + name, string(data)
 		}
 	}
 	return "", ""
@@ -122,11 +122,12 @@ func (h *Host) systemctl(_ string, argv []string) (string, error) {
 
 // unitVerb does one verb to one unit.
 func (h *Host) unitVerb(argv []string, verb, name string) (string, error) {
+	if verb == "show" {
+		return h.showUnit(name), nil
+	}
 	at, _ := h.unitFile(name)
 	active := state + "active/" + name
 	switch verb {
-	case "show":
-		return h.showUnit(name), nil
 	case "is-active", "is-enabled":
 		return h.isVerb(argv, verb, name)
 	case "unmask":
@@ -137,7 +138,7 @@ func (h *Host) unitVerb(argv []string, verb, name string) (string, error) {
 		}
 		return "", h.change(func() error { return h.link("/dev/null", unitAdmin+name) })
 	}
-	if at == "" && !(verb == "stop" && h.Get(active) != "") {
+	if at == "" && !((verb == "stop" || verb == "reset-failed") && h.Get(active) != "") {
 		return "", Exit(argv, 5, "", "Failed to "+verb+" "+name+": Unit "+name+" not loaded.")
 	}
 	switch verb {
