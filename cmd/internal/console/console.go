@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -32,6 +33,7 @@ type Console struct {
 	json    bool
 	color   bool // on Err
 	width   int  // of Out in cells; 0: it is no terminal, and nobody minds long lines
+	errs    int  // of Err, the same way
 	in      *bufio.Reader
 
 	mu  sync.Mutex // guards the writers and what is drawn, so that bars and lines do not mix
@@ -45,7 +47,7 @@ type Console struct {
 func New(o Options) *Console {
 	c := &Console{program: o.Program, json: o.JSON, in: bufio.NewReader(o.In), out: o.Out, err: o.Err}
 	width, height, tty := terminal(o.Err)
-	c.width = columns(o.Out)
+	c.width, c.errs = columns(o.Out), columns(o.Err)
 	c.color = tty && os.Getenv("NO_COLOR") == "" && !o.JSON
 	switch {
 	case o.JSON:
@@ -103,7 +105,7 @@ func (c *Console) Say(format string, args ...any) {
 	if c.json {
 		return
 	}
-	c.write(c.out, clean(fmt.Sprintf(format, args...))+"\n")
+	c.write(c.out, wrap(clean(fmt.Sprintf(format, args...)), c.width)+"\n")
 }
 
 // PrintJSON prints v on Out as one line of JSON.
@@ -127,11 +129,41 @@ func (c *Console) PrintError(err error, hints ...string) {
 		return
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s\n", c.paint(red, c.program+":"), clean(err.Error()))
+	c.labelled(&b, red, c.program+":", err.Error())
 	for _, hint := range hints {
-		fmt.Fprintf(&b, "%s %s\n", c.paint(bold, "hint:"), clean(hint))
+		c.labelled(&b, bold, "hint:", hint)
 	}
 	c.write(c.err, b.String())
+}
+
+// labelled adds a line for Err that begins with a coloured label.
+func (c *Console) labelled(b *strings.Builder, color, label, text string) {
+	text = wrap(label+" "+clean(text), c.errs)
+	b.WriteString(c.paint(color, label) + strings.TrimPrefix(text, label) + "\n")
+}
+
+// wrap breaks the lines of text at spaces so that they fit a terminal of width cells; 0 means that there is none. A long
+// word, such as an address, stays whole: it can be copied.
+func wrap(text string, width int) string {
+	if width <= 0 {
+		return text
+	}
+	var b strings.Builder
+	at := 0
+	for i, word := range strings.SplitAfter(text, " ") {
+		// A word may hold line ends of its own.
+		first, _, _ := strings.Cut(word, "\n")
+		if n := utf8.RuneCountInString(strings.TrimRight(first, " ")); i > 0 && at > 0 && at+n > width-1 && n > 0 {
+			b.WriteString("\n")
+			at = 0
+		}
+		b.WriteString(word)
+		if end := strings.LastIndexByte(word, '\n'); end >= 0 {
+			at, word = 0, word[end+1:]
+		}
+		at += utf8.RuneCountInString(word)
+	}
+	return b.String()
 }
 
 // Table prints rows under headers with aligned columns on Out. A column whose cells all begin with a digit is aligned to

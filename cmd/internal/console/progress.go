@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,13 +35,16 @@ func Bytes(n int64) string {
 
 // milestone formats the events that stay on the screen; "" for the others.
 func (c *Console) milestone(e progress.Event) string {
+	text := join(e.Item, e.Text)
 	switch e.Kind {
 	case progress.Warn:
-		return c.paint(yellow, "warning:") + " " + clean(join(e.Item, e.Text))
+		var b strings.Builder
+		c.labelled(&b, yellow, "warning:", text)
+		return strings.TrimSuffix(b.String(), "\n")
 	case progress.Note:
-		return clean(join(e.Item, e.Text))
+		return wrap(clean(text), c.errs)
 	case progress.Wait:
-		return "waiting: " + clean(join(e.Item, e.Text))
+		return wrap("waiting: "+clean(text), c.errs)
 	}
 	return ""
 }

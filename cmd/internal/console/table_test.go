@@ -82,7 +82,7 @@ func TestFold(t *testing.T) {
 		{"exactly8", 8, "exactly8"},
 		{"two words here", 9, "two words|here"},
 		{"two words here", 8, "two|words|here"},
-		{"hosts/master01/apiserver/cert.pem", 16, "hosts/master01/|apiserver/cert.p|em"},
+		{"hosts/master01/apiserver/cert.pem", 16, "hosts/master01/|apiserver/|cert.pem"},
 		{"0123456789abcdef", 6, "012345|6789ab|cdef"},
 		{"größer-als-das", 7, "größer-|als-das"},
 		{"a  b", 2, "a|b"},
@@ -91,6 +91,27 @@ func TestFold(t *testing.T) {
 	} {
 		if got := strings.Join(fold(c.text, c.width), "|"); got != c.want {
 			t.Errorf("fold(%q, %d) = %q, want %q", c.text, c.width, got, c.want)
+		}
+	}
+}
+
+func TestTextsAreBrokenAtSpacesAndAddressesStayWhole(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		width int
+		want  string
+	}{
+		{"one two three four", 0, "one two three four"},
+		{"one two three four", 10, "one two |three |four"},
+		{"one two three", 14, "one two three"},
+		{"one two three", 13, "one two |three"},
+		{"from http://upstream.example/a/long/path: 404", 12, "from |http://upstream.example/a/long/path: |404"},
+		{"a.yaml:1: no\na.yaml:2: not this either", 16, "a.yaml:1: no|a.yaml:2: not |this either"},
+		{"aligned:     far away", 80, "aligned:     far away"},
+		{"", 10, ""},
+	} {
+		if got := strings.ReplaceAll(wrap(c.text, c.width), "\n", "|"); got != c.want {
+			t.Errorf("wrap(%q, %d) = %q, want %q", c.text, c.width, got, c.want)
 		}
 	}
 }
