@@ -1,7 +1,6 @@
 package installer
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -30,9 +29,12 @@ ConditionPathExists=` + InstallPath() + `
 Type=oneshot
 ExecStart=` + InstallPath() + ` resume --unattended
 SyslogIdentifier=offgrid-converge
+# 130 says that it was asked to stop: an operator's own run comes first.
+SuccessExitStatus=130
 # Asked to stop, it finishes its step; what the step runs, such as rpm, is left alone meanwhile.
 KillMode=mixed
 TimeoutStopSec=15min
+SuccessExitStatus=130
 `,
 		convergeTimer: `[Unit]
 Description=Go on with the installation of this host now and then
@@ -110,8 +112,26 @@ func (s *Session) stopConverge(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, err := s.Host.Run(ctx, bytes.NewReader(nil), "systemctl", "daemon-reload"); err != nil {
+	// A run that failed once would stand in the list of failed units until the next boot.
+	u, err := host.ShowUnit(ctx, s.Host, convergeService)
+	if err == nil && u.Active == "failed" {
+		_, err = s.Host.Run(ctx, nil, "systemctl", "reset-failed", convergeService)
+	}
+	if err == nil {
+		_, err = s.Host.Run(ctx, nil, "systemctl", "daemon-reload")
+	}
+	if err != nil {
 		return fmt.Errorf("ending what made the host go on by itself: %w", err)
 	}
-	return nil
+	return s.forgetFailure(ctx)
+}
+
+// forgetFailure takes a run that failed out of systemd's list of failed units, where it would stay until the next boot.
+func (s *Session) forgetFailure(ctx context.Context) error {
+	u, err := host.ShowUnit(ctx, s.Host, convergeService)
+	if err != nil || u.Active != "failed" {
+		return err
+	}
+	_, err = s.Host.Run(ctx, nil, "systemctl", "reset-failed", convergeService)
+	return err
 }

@@ -27,10 +27,19 @@ host_new() {
 	host_mount "$1"
 	tr -d - </proc/sys/kernel/random/uuid >"$dir/root/etc/machine-id"
 	install -d -m 700 "$dir/root/root/.ssh"
-	[ -e "$lab_state/ssh-key" ] || ssh-keygen -q -t ed25519 -N '' -C lab -f "$lab_state/ssh-key"
+	ssh_key
 	install -m 600 "$lab_state/ssh-key.pub" "$dir/root/root/.ssh/authorized_keys"
 	ssh-keygen -q -t ed25519 -N '' -C '' -f "$dir/root/etc/ssh/ssh_host_ed25519_key"
 	echo "$2" >"$dir/ip"
+}
+
+# ssh_key makes the key that opens all hosts of this lab, once.
+ssh_key() {
+	local lock
+	exec {lock}>"$lab_state/ssh-key.lock"
+	flock "$lock"
+	[ -e "$lab_state/ssh-key.pub" ] || ssh-keygen -q -t ed25519 -N '' -C lab -f "$lab_state/ssh-key" </dev/null
+	exec {lock}>&-
 }
 
 host_mount() {

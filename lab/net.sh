@@ -32,6 +32,7 @@ net_up() {
 	if net_exists "$ns"; then return; fi
 	ip netns del "$ns" 2>/dev/null || true
 	ip netns add "$ns"
+	cable_remove "$1"
 	ip -n "$ns" link add eth0 type veth peer name "p-$1" netns "$net_switch"
 	ip -n "$net_switch" link set "p-$1" master br0 up
 	ip -n "$ns" link set lo up
@@ -41,7 +42,13 @@ net_up() {
 }
 
 # net_down NAME: forgets the host's network. All that a host changed in it (rules, routes, sysctls) goes with it.
-net_down() { ip netns del "$(net_name "$1")" 2>/dev/null || true; }
+net_down() {
+	cable_remove "$1"
+	ip netns del "$(net_name "$1")" 2>/dev/null || true
+}
+
+# cable_remove NAME: a deleted namespace lives on until the last process in it has ended, and its cable with it.
+cable_remove() { ip -n "$net_switch" link del "p-$1" 2>/dev/null || true; }
 
 # net_cable NAME up|down: plugs or pulls the host's cable.
 net_cable() { ip -n "$net_switch" link set "p-$1" "$2"; }

@@ -62,10 +62,11 @@ func (h *host) snapshot() snapshot {
 	}
 	for kind, command := range map[string]string{
 		"unit file": "systemctl list-unit-files --no-legend --no-pager | awk '{ print $1, $2 }'",
-		"active":    "systemctl list-units --no-legend --no-pager --plain --state=active --type=service,socket,timer,mount,path | awk '{ print $1, $3 }' | grep -v -e '^run-' -e '^user@' -e '^session'",
+		"active":    "systemctl list-units --no-legend --no-pager --plain --state=active --type=service,socket,timer,mount,path | awk '{ print $1, $3 }' | grep -v -e '^run-' -e '^user@' -e '^session' -e systemd-hostnamed",
 		"package":   "rpm -qa --qf '%{NAME}-%{EPOCHNUM}:%{VERSION}-%{RELEASE}\\n'",
-		"setting":   "sysctl -a 2>/dev/null | sed 's/ = / /' | grep -v -e random -e nr_inodes -e dentry -e inode -e file-nr -e fs.nr -e ns_last_pid -e random -e _count -e cad_pid -e stat -e ehash -e dev.cdrom -e 'net.*.neigh' -e 'lo.mtu' -e flush -e pty.nr",
-		"rules":     "iptables-save | grep '^[-:]' | sed 's/\\[.*//'",
+		"setting":   "sysctl -a 2>/dev/null | sed 's/ = / /' | grep -v -e random -e nr_inodes -e dentry -e inode -e file-nr -e fs.nr -e ns_last_pid -e random -e _count -e cad_pid -e stat -e ehash -e dev.cdrom -e 'net.*.neigh' -e 'lo.mtu' -e flush -e pty.nr -e fs.quota",
+		"failed":    "systemctl --failed --no-legend --no-pager --plain | awk '{ print $1 }'",
+		"rules":     "iptables-save | grep '^[-:]' | sed 's/ \\[.*//' | sed '/^:[A-Z]* ACCEPT$/d'",
 		"swap":      "cat /proc/swaps",
 		"module":    "lsmod | awk '{ print $1 }'",
 		"hostname":  "hostname",
@@ -73,7 +74,7 @@ func (h *host) snapshot() snapshot {
 	} {
 		for line := range strings.Lines(h.must("sh", "-c", command)) {
 			name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
-			if kind == "rules" || kind == "swap" {
+			if kind == "rules" || kind == "swap" || kind == "failed" {
 				name, value = strings.TrimSpace(line), "there"
 			}
 			s[kind+" "+name] = value
