@@ -107,8 +107,14 @@ func (r *renderer) node(role *Role) {
 		"/var/lib/cni", "/var/lib/dockershim", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods"} {
 		role.Dirs = append(role.Dirs, dir(p, 0o755))
 	}
-	// dockerd itself sets this mode at every start, from 20.10.9 on (CVE-2021-41091).
-	role.Dirs = append(role.Dirs, bundle.Dir{Path: "/var/lib/docker", Mode: 0o710, Owner: "root", Group: "root", Keep: "data"})
+	// containerd makes these when it first starts; /etc/containerd is its package's, which may have files in it. The last two
+	// modes are what the daemons set themselves: containerd from 1.4.11 on (CVE-2021-41103), dockerd from 20.10.9 on
+	// (CVE-2021-41091).
+	role.Dirs = append(role.Dirs,
+		bundle.Dir{Path: "/etc/containerd", Mode: 0o755, Owner: "root", Group: "root", Keep: "empty"},
+		bundle.Dir{Path: "/opt/containerd", Mode: 0o711, Owner: "root", Group: "root"},
+		bundle.Dir{Path: "/var/lib/containerd", Mode: 0o700, Owner: "root", Group: "root", Keep: "data"},
+		bundle.Dir{Path: "/var/lib/docker", Mode: 0o710, Owner: "root", Group: "root", Keep: "data"})
 	role.Links = append(role.Links, links(kubeDir+"/bin", "kube-proxy", "kubelet")...)
 	role.Modules = append(role.Modules, "overlay")
 	for _, s := range []bundle.Setting{{Key: "kernel.keys.root_maxbytes", Value: "25000000"}, {Key: "kernel.keys.root_maxkeys", Value: "1000000"},
