@@ -100,7 +100,7 @@ func (r *roleInput) programs(dir, version string, names ...string) {
 // program is content that does not shrink, always the same for a name.
 func program(name string) string {
 	var b strings.Builder
-	for d := bundle.DigestOf([]byte(name)); b.Len() < 64<<10; d = bundle.DigestOf(d[:]) {
+	for d := bundle.DigestOf([]byte(name)); b.Len() < 8<<10; d = bundle.DigestOf(d[:]) {
 		b.Write(d[:])
 	}
 	return b.String()
