@@ -87,6 +87,8 @@ func (b *bars) note(e progress.Event) bool {
 		b.all.total += e.Total - r.total
 		r.total = e.Total
 	}
+	r.clock(b.width)
+	b.all.clock(b.width)
 	return false
 }
 
@@ -183,12 +185,7 @@ func (r *running) line(done int64, width int) string {
 		}
 		return cut(name+" "+Bytes(done), width-1)
 	}
-	if r.bar == nil {
-		r.bar = progressbar.NewOptions64(r.total,
-			progressbar.OptionSetWriter(io.Discard), progressbar.OptionSetWidth(max(4, width-1-nameWidth-statsWidth)),
-			progressbar.OptionShowBytes(true), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false),
-			progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}))
-	}
+	r.clock(width)
 	if r.bar.GetMax64() != r.total {
 		r.bar.ChangeMax64(r.total)
 	}
@@ -196,6 +193,18 @@ func (r *running) line(done int64, width int) string {
 	r.bar.Set64(min(done, r.total-1))
 	r.bar.Describe(name)
 	return cut(strings.Trim(r.bar.String(), "\r "), width-1)
+}
+
+// clock makes the bar, once. Its rate counts from then on, so that it is made with the first event and not when it is drawn.
+func (r *running) clock(width int) {
+	if r.bar != nil || r.total < 2 {
+		return
+	}
+	r.bar = progressbar.NewOptions64(r.total,
+		progressbar.OptionSetWriter(io.Discard), progressbar.OptionSetWidth(max(4, width-1-nameWidth-statsWidth)),
+		progressbar.OptionShowBytes(true), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(false),
+		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "=", SaucerHead: ">", SaucerPadding: " ", BarStart: "[", BarEnd: "]"}))
+	r.bar.StartWithoutRender()
 }
 
 // hide takes the block off the screen, for text that is to stay.

@@ -230,3 +230,13 @@ func TestSizesAreInPowersOfTen(t *testing.T) {
 		}
 	}
 }
+
+func TestABarCountsItsRateFromTheFirstEventAndNotFromItsFirstDrawing(t *testing.T) {
+	c, _, _ := newTest("", false)
+	b := newBars(c, 80, 24)
+	defer close(b.stop)
+	b.note(progress.Event{Phase: "seal", Item: "node.bundle", Kind: progress.Start, Total: 100e6})
+	if r := b.running[0]; r.bar == nil || !r.bar.IsStarted() || !b.all.bar.IsStarted() {
+		t.Error("the clock does not run yet")
+	}
+}
