@@ -226,17 +226,43 @@ func (s *Session) undo(ctx context.Context, lock *StateLock, req UninstallReques
 		return UndoResult{}, err
 	}
 	defer journal.Close()
-	return Undo(ctx, UndoOptions{Host: s.Host, Journal: journal, Role: req.Role, PurgeData: req.PurgeData, Report: s.Report})
+	return Undo(ctx, UndoOptions{Host: s.Host, Journal: journal, Role: req.Role, PurgeData: req.PurgeData, Report: s.Report, Stay: s.stay(req)})
+}
+
+// stay is what those roles need of the packages that are not uninstalled. Of a role whose bundle cannot be read nothing is
+// known: the repair afterwards brings back what it misses.
+func (s *Session) stay(req UninstallRequest) map[string][]string {
+	need := map[string][]string{}
+	installed, err := InstalledRoles(s.Host)
+	if req.Role == "" || err != nil {
+		return nil
+	}
+	for _, in := range installed {
+		if in.Role == req.Role {
+			continue
+		}
+		b, err := bundle.Open(s.local(RoleDir(in.Role)))
+		if err != nil {
+			continue
+		}
+		for _, p := range b.Role.Packages {
+			need[in.Role] = append(need[in.Role], RPM{Name: p.Name, Arch: p.Arch}.id())
+		}
+		b.Close()
+	}
+	return need
 }
 
 // repair gives the roles that stay what went with another one although they need it, too: a package that both brought.
 func (s *Session) repair(ctx context.Context, lock *StateLock) error {
-	jobs, err := s.resumed(ctx, "")
+	quick := *s
+	quick.Patience = 0 // an uninstall waits for nobody: what the other role waits for is left to the timer
+	jobs, err := quick.resumed(ctx, "")
 	if err != nil {
 		return err
 	}
 	defer closeJobs(jobs)
-	_, err = s.apply(ctx, lock, jobs)
+	_, err = quick.apply(ctx, lock, jobs)
 	return err
 }
 

@@ -156,13 +156,13 @@ func (s *PackagesStep) Do(ctx context.Context, h host.Host) error {
 	for _, p := range todo {
 		mark.IDs = append(mark.IDs, p.id())
 	}
-	if err := runRPM(ctx, h, rpmTestTime, rpmFiles(append(argv[:len(argv):len(argv)], "--test"), todo)); err != nil {
+	if err := runRPM(ctx, h, rpmTestTime, rpmFiles(append(argv[:len(argv):len(argv)], "--test"), todo), todo...); err != nil {
 		return fmt.Errorf("testing packages %s: %w", s.Set, err)
 	}
 	if err := writeJSON(h, s.startedMark(), mark, 0o600); err != nil {
 		return err
 	}
-	if err := runRPM(ctx, h, rpmRunTime, rpmFiles(argv, todo)); err != nil {
+	if err := runRPM(ctx, h, rpmRunTime, rpmFiles(argv, todo), todo...); err != nil {
 		return fmt.Errorf("installing packages %s: %w", s.Set, err)
 	}
 	return h.Remove(s.startedMark())
@@ -194,15 +194,69 @@ func rpmFiles(argv []string, packages []RPM) []string {
 	return argv
 }
 
-// runRPM runs rpm with a deadline and says what the deadline means.
-func runRPM(ctx context.Context, h host.Host, limit time.Duration, argv []string) error {
+// rpmLockEvery is how long to wait before rpm is tried again whose database somebody else holds.
+const rpmLockEvery = 200 * time.Millisecond
+
+// runRPM runs rpm with a deadline and says what the deadline means. Without a terminal some releases of rpm do not wait for
+// the database's lock; the one that holds it may be the rpm of an installer that was killed.
+func runRPM(ctx context.Context, h host.Host, limit time.Duration, argv []string, packages ...RPM) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	_, err := h.Run(ctx, nil, argv...)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return fmt.Errorf("rpm did not end within %s: another rpm or yum may hold /var/lib/rpm/.rpm.lock: %w", limit, err)
+	again := time.NewTicker(rpmLockEvery)
+	defer again.Stop()
+	for {
+		_, err := h.Run(ctx, nil, argv...)
+		if err == nil {
+			return nil
+		}
+		if rpmLocked(err) {
+			select {
+			case <-again.C:
+				continue
+			case <-ctx.Done():
+			}
+		}
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return fmt.Errorf("rpm did not end within %s: another rpm or yum may hold /var/lib/rpm/.rpm.lock; see who: fuser -v /var/lib/rpm/.rpm.lock: %w",
+				limit, readableRPM(err, packages))
+		}
+		return readableRPM(err, packages)
 	}
-	return err
+}
+
+// rpmLocked reports whether rpm did nothing because another one is at work.
+func rpmLocked(err error) bool {
+	var failed *host.RunError
+	return errors.As(err, &failed) && failed.Code > 0 && strings.Contains(failed.Stderr, "can't create transaction lock")
+}
+
+// readableRPM makes of rpm's complaint one that a person can read: packages by their names instead of the digests they are
+// kept under, and nothing about keys that the host does not have, since every package was verified when the bundle was built.
+func readableRPM(err error, packages []RPM) error {
+	var failed *host.RunError
+	if !errors.As(err, &failed) || failed.Code < 0 {
+		return err
+	}
+	said := *failed
+	said.Argv, said.Stderr = nil, ""
+	for _, arg := range failed.Argv {
+		if !slices.ContainsFunc(packages, func(p RPM) bool { return p.File == arg }) {
+			said.Argv = append(said.Argv, arg)
+		}
+	}
+	if n := len(failed.Argv) - len(said.Argv); n > 0 {
+		said.Argv = append(said.Argv, fmt.Sprintf("(%d files)", n))
+	}
+	for line := range strings.Lines(failed.Stderr) {
+		if strings.HasPrefix(line, "warning: ") && strings.HasSuffix(strings.TrimSpace(line), ": NOKEY") {
+			continue
+		}
+		for _, p := range packages {
+			line = strings.ReplaceAll(line, p.File, p.id())
+		}
+		said.Stderr += line
+	}
+	return &said
 }
 
 // queryPackages returns the installed versions of packages by their id. rpm's exit code is the number of those that are
@@ -247,24 +301,31 @@ func queryIDs(ctx context.Context, h host.Host, ids []string) (map[string][]stri
 	return installed, nil
 }
 
-// undoPackages removes what was not installed before. What was upgraded stays as it is: the older package is not at hand.
-func undoPackages(ctx context.Context, u Undoing) error {
-	var ours, upgraded []string
-	for _, raw := range u.Begins {
+// packagesOf reads from begin records what was not installed before, sorted, and what was in an older version.
+func packagesOf(begins []json.RawMessage) (ours, upgraded []string, err error) {
+	for _, raw := range begins {
 		var b packagesBefore
 		if err := decodeBefore(raw, &b); err != nil {
-			return err
+			return nil, nil, err
 		}
 		ours = append(ours, b.Missing...)
 		upgraded = append(upgraded, b.Upgraded...)
 	}
 	slices.Sort(ours)
-	ours = slices.Compact(ours)
+	return slices.Compact(ours), upgraded, nil
+}
+
+// undoPackages removes what was not installed before. What was upgraded stays as it is: the older package is not at hand.
+func undoPackages(ctx context.Context, u Undoing) error {
+	ours, upgraded, err := packagesOf(u.Begins)
+	if err != nil {
+		return err
+	}
 	installed, err := queryIDs(ctx, u.Host, ours)
 	if err != nil {
 		return err
 	}
-	ours = slices.DeleteFunc(ours, func(id string) bool { return len(installed[id]) == 0 })
+	ours = slices.DeleteFunc(ours, func(id string) bool { return len(installed[id]) == 0 || slices.Contains(u.Stay, id) })
 	if len(ours) > 0 {
 		if err := runRPM(ctx, u.Host, rpmRunTime, append([]string{"rpm", "-e"}, ours...)); err != nil {
 			return fmt.Errorf("removing packages: %w", err)

@@ -1,7 +1,9 @@
 package installer
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,6 +20,8 @@ type UndoOptions struct {
 	Role      string // "": everything
 	PurgeData bool   // remove data directories, too
 	Report    progress.Func
+	// Stay is what the roles that stay need of the packages, by role: "chrony.x86_64". It becomes theirs.
+	Stay map[string][]string
 }
 
 // UndoResult is what Undo did.
@@ -34,8 +38,7 @@ type UndoResult struct {
 func Undo(ctx context.Context, o UndoOptions) (UndoResult, error) {
 	var res UndoResult
 	var errs []error
-	claims := o.Journal.Claims()
-	slices.Reverse(claims)
+	claims := undoOrder(o.Journal.Claims())
 	kinds := UndoKinds()
 	for _, c := range claims {
 		if ctx.Err() != nil {
@@ -66,6 +69,58 @@ func Undo(ctx context.Context, o UndoOptions) (UndoResult, error) {
 	return res, errors.Join(errs...)
 }
 
+// undoOrder is the order in which steps are taken back: last thing first, but packages after all files, and directories
+// and what was carried at the end. A role may have changed a file long before the run that installed the package it
+// belongs to, and rpm keeps a copy of every configuration file that is not as the package brought it.
+func undoOrder(claims []Claim) []Claim {
+	rank := func(c Claim) int {
+		switch kind, _, _ := strings.Cut(c.Step, ":"); kind {
+		case kindPackages:
+			return 1
+		case kindDir, kindCarry:
+			return 2
+		}
+		return 0
+	}
+	slices.Reverse(claims)
+	slices.SortStableFunc(claims, func(a, b Claim) int { return cmp.Compare(rank(a), rank(b)) })
+	return claims
+}
+
+// inherit makes those packages of a step that other roles need their own, before the step is taken back.
+func (o *UndoOptions) inherit(c Claim) (stay []string, err error) {
+	if !strings.HasPrefix(c.Step, kindPackages+":") {
+		return nil, nil
+	}
+	ours, _, err := packagesOf(c.Begins)
+	if err != nil {
+		return nil, err
+	}
+	for _, role := range RoleOrder() {
+		var heir packagesBefore
+		for _, id := range ours {
+			if slices.Contains(o.Stay[role], id) {
+				heir.Missing = append(heir.Missing, id)
+			}
+		}
+		if len(heir.Missing) == 0 {
+			continue
+		}
+		before, err := json.Marshal(heir)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range []Record{{Event: Begin, Before: before}, {Event: DoneOK}} {
+			r.Role, r.Step = role, kindPackages+":"+role
+			if err := o.Journal.Append(r); err != nil {
+				return nil, err
+			}
+		}
+		stay = append(stay, heir.Missing...)
+	}
+	return stay, nil
+}
+
 // undo takes one step back.
 func (o *UndoOptions) undo(ctx context.Context, kinds map[string]UndoFunc, c Claim) error {
 	kind, object, _ := strings.Cut(c.Step, ":")
@@ -74,7 +129,10 @@ func (o *UndoOptions) undo(ctx context.Context, kinds map[string]UndoFunc, c Cla
 		return fmt.Errorf("internal error: no way to undo a step of kind %q", kind)
 	}
 	o.Report.Report(progress.Event{Phase: "undo", Item: c.Step, Kind: progress.Start})
-	err := take(ctx, Undoing{Host: o.Host, ID: c.Step, Object: object, Begins: c.Begins, PurgeData: o.PurgeData, Report: o.Report})
+	stay, err := o.inherit(c)
+	if err == nil {
+		err = take(ctx, Undoing{Host: o.Host, ID: c.Step, Object: object, Begins: c.Begins, PurgeData: o.PurgeData, Stay: stay, Report: o.Report})
+	}
 	if err == nil {
 		o.Report.Report(progress.Event{Phase: "undo", Item: c.Step, Kind: progress.Done})
 	}

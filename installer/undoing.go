@@ -19,6 +19,7 @@ type Undoing struct {
 	Object    string            // the ID without its kind
 	Begins    []json.RawMessage // what the begin records hold, oldest first: the first knows what was there, all know what we put there
 	PurgeData bool              // take data directories away, too
+	Stay      []string          // packages that others need: "chrony.x86_64"
 	Report    progress.Func
 }
 
