@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"offgrid/bundle"
@@ -36,9 +37,10 @@ func (s *ApplyStep) Line() Line { return Line{Verb: "apply", Object: s.Manifest}
 // mark is the name of the ConfigMap.
 func (s *ApplyStep) mark() string { return "offgrid-" + s.Name }
 
-// kubectl is a command line; no answer within 20 seconds is an error.
+// kubectl is a command line; no answer within 20 seconds is an error. What kubectl remembers of the API server it would
+// leave in /root/.kube, where nobody takes it away.
 func (s *ApplyStep) kubectl(args ...string) []string {
-	return append([]string{s.Kubectl, "--kubeconfig", s.Kubeconfig, "--request-timeout=20s"}, args...)
+	return append([]string{s.Kubectl, "--kubeconfig", s.Kubeconfig, "--cache-dir=" + path.Join(StateDir, "kubectl"), "--request-timeout=20s"}, args...)
 }
 
 // Check implements Step. While the API server does not answer the step is Pending.

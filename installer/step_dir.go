@@ -120,7 +120,7 @@ func undoDir(ctx context.Context, u Undoing) error {
 	case b.Keep == KeepData && !u.PurgeData:
 		names, err := u.Host.ReadDir(u.Object)
 		if err != nil || len(names) > 0 {
-			u.note("%s holds data and stays; --purge-data removes it", u.Object)
+			u.note("%s holds data and stays; when nobody needs it any more: rm -rf %s", u.Object, u.Object)
 			return err
 		}
 	case b.Keep == KeepFilled:

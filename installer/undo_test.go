@@ -106,7 +106,7 @@ func TestUndoKeepsWhatAnAdministratorWrote(t *testing.T) {
 			steps: []Step{&DirStep{Path: "/var/lib/etcd", Keep: KeepData}},
 			admin: map[string]string{"/var/lib/etcd/member": "data"},
 			want:  map[string]string{"/var/lib/etcd/member": "data"},
-			note:  "--purge-data removes it",
+			note:  "/var/lib/etcd holds data and stays; when nobody needs it any more: rm -rf /var/lib/etcd",
 		},
 		"a filled directory stays": {
 			steps: []Step{&DirStep{Path: "/etc/cni", Keep: KeepFilled}},
