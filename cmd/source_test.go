@@ -162,6 +162,9 @@ func TestNoTraceOfTheTestHostsIsInThePrograms(t *testing.T) {
 				return err
 			}
 			for number, line := range bytes.Split(append([]byte(name+"\n"), data...), []byte("\n")) {
+				if !bytes.Contains(bytes.ToLower(line), []byte("lab")) {
+					continue // the expression takes its time
+				}
 				for _, w := range word.FindAll(line, -1) {
 					if strings.EqualFold(string(w), "lab") {
 						t.Errorf("%s:%d: %q is a word of the laboratory: %s", name, number, w, bytes.TrimSpace(line))

@@ -250,6 +250,8 @@ func TestAChangedClusterFileNamesEachCertificateThatNoLongerFits(t *testing.T) {
 }
 
 func TestWhatIsGoneOrDamagedIsNamedAndNotMadeAgain(t *testing.T) {
+	made := filepath.Join(t.TempDir(), "pki")
+	mustEnsure(t, made, table)
 	for _, c := range []struct {
 		name  string
 		spoil func(t *testing.T, dir string) error
@@ -285,7 +287,7 @@ func TestWhatIsGoneOrDamagedIsNamedAndNotMadeAgain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "pki")
-			mustEnsure(t, dir, table)
+			copyTree(t, made, dir)
 			if err := c.spoil(t, dir); err != nil {
 				t.Fatal(err)
 			}
