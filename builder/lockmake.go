@@ -183,6 +183,9 @@ func (m *lockMaker) vouch(ctx context.Context, d SelectedDownload, req *fetch.Re
 	if err != nil {
 		return "", err
 	}
+	if a.URL != r.Sums.URL {
+		m.client.Report(progress.Event{Phase: "lock", Item: req.Item, Kind: progress.Warn, Text: fmt.Sprintf("its checksums come from the mirror %s and not from %s: the mirror vouches for what it serves itself; compare them elsewhere, or give the digest in the catalogue", a.URL, r.Sums.URL)})
+	}
 	digits := 64
 	if r.Sums.Algorithm == "sha512" {
 		digits = 128
