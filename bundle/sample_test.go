@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -40,7 +42,12 @@ func (s *sample) artifact(t testing.TB, name, kind string, content []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.stored[blob.Stored] = out.Bytes()
+	s.add(name, kind, blob, out.Bytes())
+}
+
+// add adds an artifact that is encoded already.
+func (s *sample) add(name, kind string, blob Blob, stored []byte) {
+	s.stored[blob.Stored] = stored
 	s.in.Role.Artifacts = append(s.in.Role.Artifacts, Artifact{
 		Name: name, Version: "v1", Kind: kind, Source: "https://example.org/" + name, Vouched: "sha256 in the catalogue", Blob: blob,
 	})
@@ -62,6 +69,23 @@ func (s *sample) image(ref, mediaType, configType, layerType string, config stri
 
 const dockerType = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
+// encoded is an artifact's blob with its stored bytes.
+type encoded struct {
+	blob   Blob
+	stored []byte
+	err    error
+}
+
+// threeFrames is a program of three frames, encoded once for all samples: most of the work of making one.
+var threeFrames = sync.OnceValue(func() encoded {
+	big := make([]byte, 2*FrameSize+1000)
+	copy(big, "first frame")
+	copy(big[FrameSize:], "second frame")
+	var out bytes.Buffer
+	blob, err := Encode(context.Background(), bytes.NewReader(big), &out, 2)
+	return encoded{blob, out.Bytes(), err}
+})
+
 // newSample makes a bundle of role node with three artifacts (one of three frames), two host packs and two images.
 func newSample(t testing.TB) *sample {
 	t.Helper()
@@ -80,11 +104,13 @@ func newSample(t testing.TB) *sample {
 		Modules: []string{"br_netfilter", "overlay"},
 		Hosts:   []Host{{Name: "node01", IP: "20.0.0.103", Roles: []string{RoleNode}}, {Name: "node02", IP: "20.0.0.104", Roles: []string{RoleNode}}},
 	}
-	big := make([]byte, 2*FrameSize+1000)
-	copy(big, "first frame")
-	copy(big[FrameSize:], "second frame")
 	s.artifact(t, "conntrack-1.rpm", KindPackage, []byte("an RPM"))
-	s.artifact(t, "kubelet", KindProgram, big)
+	big := threeFrames()
+	if big.err != nil {
+		t.Fatal(big.err)
+	}
+	big.blob.Frames = slices.Clone(big.blob.Frames)
+	s.add("kubelet", KindProgram, big.blob, bytes.Clone(big.stored))
 	s.artifact(t, "unit/kubelet.service", KindText, []byte("[Unit]\nDescription=Kubernetes Kubelet\n"))
 	s.in.Packs = map[string][]byte{"node01": []byte(`{"host":"node01"}`), "node02": []byte(`{"host":"node02"}`)}
 	s.image("example.org/a:1", MediaTypeDockerManifest, "application/vnd.docker.container.image.v1+json", dockerType, `{"architecture":"amd64","os":"linux","a":1}`, "shared layer", "layer of a")
