@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +22,9 @@ import (
 	"offgrid/bundle"
 	"offgrid/bundle/hostpack"
 )
+
+// tinyKey is the key of every tiny upstream.
+var tinyKey = sync.OnceValue(upstreamtest.NewKey)
 
 // buildSite is a tiny site on disk.
 type buildSite struct {
@@ -32,7 +36,7 @@ type buildSite struct {
 func newBuildSite(t *testing.T) *buildSite {
 	t.Helper()
 	up := upstreamtest.New(t)
-	tiny := upstreamtest.Tiny(up)
+	tiny := upstreamtest.Tiny(up, tinyKey())
 	dir := t.TempDir()
 	s := &buildSite{dir: filepath.Join(dir, "site"), up: up}
 	s.opts = builder.SiteOptions{

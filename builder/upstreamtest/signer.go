@@ -14,19 +14,20 @@ import (
 // rpmSigPGP is the tag of a signature over header and payload.
 const rpmSigPGP = 1002
 
-// signer is a vendor's key.
-type signer struct{ private *packet.PrivateKey }
+// Key is a vendor's key. It may be used by many at a time.
+type Key struct{ private *packet.PrivateKey }
 
-func newSigner() signer {
+// NewKey makes a key. That takes its time: one does for all upstreams of a test.
+func NewKey() Key {
 	k, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		panic(err)
 	}
-	return signer{packet.NewRSAPrivateKey(time.Unix(1400000000, 0), k)}
+	return Key{packet.NewRSAPrivateKey(time.Unix(1400000000, 0), k)}
 }
 
 // file is the public key as vendors publish it.
-func (s signer) file() []byte {
+func (s Key) file() []byte {
 	var b bytes.Buffer
 	w, err := armor.Encode(&b, "PGP PUBLIC KEY BLOCK", nil)
 	if err != nil {
@@ -39,7 +40,7 @@ func (s signer) file() []byte {
 	return b.Bytes()
 }
 
-func (s signer) sign(content []byte) []byte {
+func (s Key) sign(content []byte) []byte {
 	sig := &packet.Signature{
 		Version: 4, SigType: packet.SigTypeBinary, PubKeyAlgo: s.private.PubKeyAlgo, Hash: crypto.SHA256,
 		CreationTime: time.Unix(1500000000, 0), IssuerKeyId: &s.private.KeyId,

@@ -102,8 +102,8 @@ type Site struct {
 }
 
 // Tiny makes the upstream serve programs of a few bytes and returns a site that is built from them.
-func Tiny(u *Upstream) Site {
-	fingerprint := serve(u)
+func Tiny(u *Upstream, key Key) Site {
+	fingerprint := serve(u, key)
 	registry := strings.TrimPrefix(u.URL, "http://")
 	return Site{
 		Catalogue: strings.NewReplacer("FINGERPRINT", fingerprint, "UPSTREAM", u.URL, "REGISTRY", registry).Replace(tinyCatalogue),
@@ -113,7 +113,7 @@ func Tiny(u *Upstream) Site {
 }
 
 // serve puts the releases of the tiny catalogue upstream and returns the fingerprint of the key that signs its packages.
-func serve(u *Upstream) (fingerprint string) {
+func serve(u *Upstream, key Key) (fingerprint string) {
 	etcd := "/etcd/v3.4.26/etcd-v3.4.26-linux-amd64.tar.gz"
 	u.File(etcd, tarGz(map[string]string{
 		"etcd-v3.4.26-linux-amd64/etcd":    "etcd 3.4.26",
@@ -128,7 +128,6 @@ func serve(u *Upstream) (fingerprint string) {
 	u.File(kube, tarGz(programs))
 	u.Sums("/v1.20.15/SHA256SUMS", kube)
 	u.Push(Image{Repository: "pause", Tag: "3.2", Type: DockerManifest, List: DockerList, Layers: [][]byte{[]byte("pause")}})
-	key := newSigner()
 	u.File("/rpm/key", key.file())
 	u.Repo("/rpm/7", Repo{RPMs: []RPM{
 		{Name: "chrony", Version: "3.4", Release: "1.el7", Arch: "x86_64", Payload: []byte("chrony"), SignAll: key.sign, AllTag: rpmSigPGP},

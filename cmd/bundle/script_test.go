@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,6 +21,9 @@ import (
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"bundle": main})
 }
+
+// tinyKey is the key of every upstream here.
+var tinyKey = sync.OnceValue(upstreamtest.NewKey)
 
 // upstreamKey is where a script keeps its upstream.
 type upstreamKey struct{}
@@ -51,7 +55,7 @@ func setup(env *testscript.Env) error {
 	tb, _ := env.T().(testing.TB)
 	u := upstreamtest.New(deferring{tb, env.Defer})
 	env.Values[upstreamKey{}] = u
-	tiny := upstreamtest.Tiny(u)
+	tiny := upstreamtest.Tiny(u, tinyKey())
 	env.Setenv("UPSTREAM", u.URL)
 	env.Setenv("XDG_CACHE_HOME", filepath.Join(env.WorkDir, "cache"))
 	env.Setenv("HOME", env.WorkDir)
@@ -214,7 +218,7 @@ func await(u *upstreamtest.Upstream, path string) {
 // TestASignalEndsTheCommandWithItsOwnCode calls run as main does when a signal has come.
 func TestASignalEndsTheCommandWithItsOwnCode(t *testing.T) {
 	u := upstreamtest.New(t)
-	tiny := upstreamtest.Tiny(u)
+	tiny := upstreamtest.Tiny(u, tinyKey())
 	u.Break("/v1.20.15/SHA256SUMS", upstreamtest.Fault{Stall: -1})
 	dir := t.TempDir()
 	for name, content := range map[string]string{"catalogue.yaml": tiny.Catalogue, "cluster.yaml": tiny.Cluster} {
