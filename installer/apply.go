@@ -2,6 +2,7 @@ package installer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -76,6 +77,10 @@ func (o *ApplyOptions) apply(ctx context.Context, s Step, res *Result) (Status, 
 			// The step's own error matters more than one of recording it.
 			_ = o.Journal.Append(Record{Role: o.Role, Step: s.ID(), Event: Failed, Err: err.Error()})
 		}
+		var conflict *ConflictError
+		if errors.As(err, &conflict) {
+			return st, err
+		}
 		return st, &StepError{s.ID(), s.Line(), err}
 	}
 	if st.State == Satisfied {
@@ -102,6 +107,10 @@ func (o *ApplyOptions) do(ctx context.Context, s Step) (Status, error) {
 		return Status{}, err
 	}
 	st, err := s.Check(ctx, o.Host)
+	if err == nil && st.State == Conflict {
+		line := s.Line()
+		return st, &ConflictError{s.ID(), line, st.Why}
+	}
 	if err == nil && st.State != Satisfied && st.State != Pending {
 		err = fmt.Errorf("it was done, but its check still says: %s", st.Why)
 	}

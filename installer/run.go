@@ -56,7 +56,7 @@ func (s *Session) Resume(ctx context.Context) (Outcome, error) {
 	}
 	defer closeJobs(jobs)
 	if len(jobs) == 0 {
-		return Outcome{}, &UsageError{What: "nothing was installed on this host yet", Hint: "./install --role ROLE --ip IP"}
+		return Outcome{}, s.nothingCarried()
 	}
 	lock, err := s.lock(ctx)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -135,6 +136,31 @@ func InstalledRoles(h host.Host) ([]Installed, error) {
 		roles = append(roles, in)
 	}
 	return roles, nil
+}
+
+// nothingCarried says why there is nothing to go on with.
+func (s *Session) nothingCarried() error {
+	if role := s.Interrupted(); role != "" {
+		return &UsageError{What: "the installation of " + role + " was cut off before everything was carried to this host: the medium is needed once more",
+			Hint: "./install --role " + role + "   (from the medium; or ./install uninstall to take back what was begun)"}
+	}
+	return &UsageError{What: "nothing was installed on this host yet", Hint: "./install --role ROLE --ip IP"}
+}
+
+// Interrupted returns the role whose carrying was begun and did not come to its end, "" when there is none.
+func (s *Session) Interrupted() string {
+	journal, err := s.readJournal()
+	installed, ierr := InstalledRoles(s.Host)
+	if err != nil || ierr != nil || journal == nil {
+		return ""
+	}
+	for _, c := range journal.Claims() {
+		role, ok := strings.CutPrefix(c.Step, kindCarry+":")
+		if ok && !slices.ContainsFunc(installed, func(in Installed) bool { return in.Role == role }) {
+			return role
+		}
+	}
+	return ""
 }
 
 // removeState removes the state directory when nothing is left to undo. The journal goes after everything else but the

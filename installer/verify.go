@@ -12,6 +12,7 @@ type Difference struct {
 	Step   string `json:"step"` // ID
 	Object string `json:"object"`
 	Why    string `json:"why"`
+	Medium bool   `json:"medium"` // only the bundle has what puts it right: it is not carried to hosts
 }
 
 // Verified is what Verify looked at.
@@ -30,31 +31,39 @@ func (s *Session) Verify(ctx context.Context) (Verified, error) {
 	}
 	defer closeJobs(jobs)
 	if len(jobs) == 0 {
-		return v, &UsageError{What: "nothing was installed on this host yet", Hint: "./install --role ROLE --ip IP"}
+		return v, s.nothingCarried()
 	}
 	seen := map[string]bool{}
 	for _, j := range jobs {
 		plan := j.Roles[0].Plan
-		for _, step := range plan.Steps() {
-			if dials(step) || seen[step.ID()] {
-				continue
-			}
-			seen[step.ID()] = true
-			v.Checked++
-			line := step.Line()
-			now, err := step.Check(ctx, s.Host)
-			why := now.Why
-			if err != nil {
-				why = err.Error()
-			}
-			if err != nil || now.State != Satisfied {
-				v.Differences = append(v.Differences, Difference{Role: plan.Role, Step: step.ID(), Object: line.Object, Why: why})
-			}
-			s.Report.Report(progress.Event{Phase: "verify", Item: line.Object, Kind: progress.Skip, Text: why})
-			if ctx.Err() != nil {
-				return v, ctx.Err()
+		for _, phase := range plan.Phases {
+			for _, step := range phase.Steps {
+				if dials(step) || seen[step.ID()] {
+					continue
+				}
+				seen[step.ID()] = true
+				s.verifyStep(ctx, plan.Role, phase.Name, step, &v)
+				if ctx.Err() != nil {
+					return v, ctx.Err()
+				}
 			}
 		}
 	}
 	return v, nil
+}
+
+// verifyStep looks at one step.
+func (s *Session) verifyStep(ctx context.Context, role, phase string, step Step, v *Verified) {
+	v.Checked++
+	line := step.Line()
+	now, err := step.Check(ctx, s.Host)
+	why := now.Why
+	if err != nil {
+		why = err.Error()
+	}
+	if err != nil || now.State != Satisfied {
+		_, dir := step.(*DirStep)
+		v.Differences = append(v.Differences, Difference{Role: role, Step: step.ID(), Object: line.Object, Why: why, Medium: needsMedium(phase) && !dir})
+	}
+	s.Report.Report(progress.Event{Phase: "verify", Item: line.Object, Kind: progress.Skip, Text: why})
 }

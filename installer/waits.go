@@ -84,7 +84,7 @@ func memberName(h bundle.Host) string { return fmt.Sprintf("%s on %s (%s)", h.Et
 // etcdQuorum is satisfied when etcd answers: a member says that it is healthy only when most are there and have a leader.
 // On a member itself, this one has to answer as well.
 func (p *planner) etcdQuorum() probeFunc {
-	return func(ctx context.Context, _ host.Host) (Status, error) {
+	return func(ctx context.Context, h host.Host) (Status, error) {
 		c, ok := etcdCredential(p.role())
 		if !ok {
 			return Status{}, errors.New("the host pack holds no certificate for etcd's clients")
@@ -106,6 +106,9 @@ func (p *planner) etcdQuorum() probeFunc {
 		case healthy == 0:
 			return pending("waiting for etcd: %d of %d members are needed; not there yet: %s", len(answers)/2+1, len(answers), strings.Join(missing, ", "))
 		case !own:
+			if why := p.lostMember(ctx, h, c, answers); why != "" {
+				return Status{State: Conflict, Why: why}, nil
+			}
 			return pending("waiting for the member on this host to catch up with the others")
 		case len(missing) > 0:
 			return Status{State: Satisfied, Why: fmt.Sprintf("%d of %d members answer; not there yet: %s", healthy, len(answers), strings.Join(missing, ", "))}, nil

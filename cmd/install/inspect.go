@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"offgrid/installer"
 )
 
 func (a *app) newStatus() *cobra.Command {
@@ -31,7 +34,11 @@ func (a *app) status(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(all) == 0 {
+	role := s.Interrupted()
+	switch {
+	case role != "":
+		a.say("", "The installation of "+role+" was cut off before everything was carried to this host: the medium is needed once more for ./install --role "+role)
+	case len(all) == 0:
 		a.console.Say("Nothing was installed on this host.")
 	}
 	for _, r := range all {
@@ -81,7 +88,11 @@ func (a *app) verify(ctx context.Context) error {
 		return err
 	}
 	if len(v.Differences) > 0 {
-		a.console.Say("%d of %d things differ; ./install resume puts them right.", len(v.Differences), v.Checked)
+		help := "./install resume puts them right"
+		if i := slices.IndexFunc(v.Differences, func(d installer.Difference) bool { return d.Medium }); i >= 0 {
+			help = "with the bundle beside it, ./install --role " + v.Differences[i].Role + " puts them right"
+		}
+		a.console.Say("%d of %d things differ; %s.", len(v.Differences), v.Checked, help)
 		return errUnhealthy
 	}
 	a.console.Say("All %d things are as they were installed.", v.Checked)
