@@ -208,6 +208,11 @@ func undoUnit(ctx context.Context, u Undoing) error {
 				return err
 			}
 		}
+		if !b.Active {
+			if err := leftRunning(ctx, u); err != nil {
+				return err
+			}
+		}
 		if now.File == "enabled" && b.File != "enabled" {
 			if _, err := u.Host.Run(ctx, nil, "systemctl", "disable", u.Object); err != nil {
 				return err
@@ -221,3 +226,30 @@ func undoUnit(ctx context.Context, u Undoing) error {
 	}
 	return u.Host.Remove(unitRecord(u.Object))
 }
+
+// leftRunning takes away what a service makes outside its own control group and leaves there when it ends: kubelet the
+// slices of pods, docker its bridge.
+func leftRunning(ctx context.Context, u Undoing) error {
+	var argv []string
+	switch u.Object {
+	case "kubelet.service":
+		if slice, err := host.ShowUnit(ctx, u.Host, podSlice); err != nil || !slice.Up() {
+			return err
+		}
+		argv = []string{"systemctl", "stop", podSlice}
+	case "docker.service":
+		if there, err := host.Exists(u.Host, "/sys/class/net/"+dockerBridge); err != nil || !there {
+			return err
+		}
+		argv = []string{"ip", "link", "delete", dockerBridge}
+	default:
+		return nil
+	}
+	_, err := u.Host.Run(ctx, nil, argv...)
+	return err
+}
+
+const (
+	podSlice     = "kubepods.slice"
+	dockerBridge = "docker0"
+)
