@@ -42,7 +42,8 @@ func askMemberList(ctx context.Context, probe Prober, c credential, m bundle.Hos
 // already been bootstrapped"), and no waiting helps. It says what does, "" when this is not the case.
 func (p *planner) lostMember(ctx context.Context, h host.Host, c credential, answers []etcdAnswer) string {
 	data := p.index.Cluster.Policy.EtcdDataDir
-	if there, err := host.Exists(h, path.Join(data, "member")); err != nil || there {
+	// etcd makes member/snap/db before it finds out that it is not wanted; the log comes after that.
+	if there, err := host.Exists(h, path.Join(data, "member", "wal")); err != nil || there {
 		return ""
 	}
 	for _, a := range answers {

@@ -87,6 +87,8 @@ func TestAMemberWhoseDataIsGoneIsNamedAndNotWaitedFor(t *testing.T) {
 		}
 	}
 	session := s.Session("20.0.0.103")
+	s.Hosts["20.0.0.103"].Put(t, "/var/lib/etcd/default.etcd/member/snap/db", "made before etcd gave up")
+	s.Hosts["20.0.0.103"].Put(t, "/var/lib/etcd/default.etcd.cluster", sitetest.Cluster+"\n")
 	session.Probe = s.Forgotten("20.0.0.103", s.Probe)
 	job, err := session.Prepare(t.Context(), installer.Request{Roles: []string{"etcd"}, IP: "20.0.0.103", Bundle: s.Bundle("etcd")})
 	if err != nil {

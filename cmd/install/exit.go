@@ -98,7 +98,7 @@ func hints(err error) []string {
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
-		return []string{"the step at work was finished; the same command, or ./install resume, goes on from there"}
+		return []string{"the step at work was finished; the same command goes on from there (./install resume, too, once the medium may be removed)"}
 	case errors.As(err, &usage):
 		return []string{usage.command + " --help"}
 	case errors.As(err, &wrong):
