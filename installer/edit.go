@@ -143,7 +143,15 @@ func undoEdit(u Undoing, name string, revert func(now []byte, part json.RawMessa
 	if len(back) == 0 && first.Was.Kind == wasAbsent {
 		return u.Host.Remove(real)
 	}
-	return rewrite(u.Host, real, back)
+	if err := rewrite(u.Host, real, back); err != nil || first.Was.Kind != wasAbsent {
+		return err
+	}
+	// The file is ours and its directory may be, too, and then goes with all in it but what was saved.
+	info, err := u.Host.Lstat(name)
+	if err != nil {
+		return err
+	}
+	return saveBeside(u, info)
 }
 
 // untouched reports whether a file whose content is now has had no other writer since the first begin record: each

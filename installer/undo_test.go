@@ -130,6 +130,15 @@ func TestUndoKeepsWhatAnAdministratorWrote(t *testing.T) {
 	}
 }
 
+func TestWhatAnAdministratorAddedOutlivesTheDirectoryOfTheFile(t *testing.T) {
+	undoCase{
+		steps: []Step{&DirStep{Path: "/opt/docker"}, &JSONMergeStep{Path: "/opt/docker/daemon.json", Values: []byte(`{"a": 1}`)}},
+		admin: map[string]string{"/opt/docker/daemon.json": `{"a": 1, "debug": true}`},
+		want:  map[string]string{"/opt/docker/daemon.json": "-", "/opt/docker/daemon.json.offgrid-saved": "{\n  \"debug\": true\n}\n"},
+		note:  "your version is kept as /opt/docker/daemon.json.offgrid-saved",
+	}.run(t)
+}
+
 func TestAnEditBetweenTwoRunsIsNotLostByUndo(t *testing.T) {
 	h := busyHost(t)
 	step := func(name string) []Step {
