@@ -103,7 +103,7 @@ func apiServerPairs() []string {
 func (r *renderer) node(role *Role) {
 	r.kubernetes(role)
 	// Also those that kubelet and the network's programs make for themselves, so that an uninstall takes them away.
-	for _, p := range []string{"/etc/cni", "/etc/cni/net.d", "/etc/docker", "/opt/cni", "/opt/cni/bin", "/opt/containerd", "/usr/libexec/kubernetes",
+	for _, p := range []string{"/etc/cni", "/etc/cni/net.d", "/etc/docker", "/opt/cni", "/opt/cni/bin", "/usr/libexec/kubernetes",
 		"/var/lib/cni", "/var/lib/dockershim", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods"} {
 		role.Dirs = append(role.Dirs, dir(p, 0o755))
 	}
@@ -115,7 +115,6 @@ func (r *renderer) node(role *Role) {
 		bundle.Dir{Path: "/opt/containerd", Mode: 0o711, Owner: "root", Group: "root"},
 		bundle.Dir{Path: "/var/lib/containerd", Mode: 0o700, Owner: "root", Group: "root", Keep: "data"},
 		bundle.Dir{Path: "/var/lib/docker", Mode: 0o710, Owner: "root", Group: "root", Keep: "data"})
-	role.Dirs = append(role.Dirs, bundle.Dir{Path: "/var/lib/containerd", Mode: 0o711, Owner: "root", Group: "root", Keep: "data"})
 	role.Links = append(role.Links, links(kubeDir+"/bin", "kube-proxy", "kubelet")...)
 	role.Modules = append(role.Modules, "overlay")
 	for _, s := range []bundle.Setting{{Key: "kernel.keys.root_maxbytes", Value: "25000000"}, {Key: "kernel.keys.root_maxkeys", Value: "1000000"},
