@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"maps"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,8 +29,12 @@ func peers(t *testing.T) []*host {
 }
 
 // undisturbed is what node01 looks like when nothing goes wrong: etcd and node on it, in a cluster that is its own.
+// It is looked at once: hosts are the same each time they are made.
 func undisturbed(t *testing.T) snapshot {
 	t.Helper()
+	if quiet != nil {
+		return quiet
+	}
 	var want snapshot
 	t.Run("undisturbed", func(t *testing.T) {
 		peers(t)
@@ -43,28 +48,27 @@ func undisturbed(t *testing.T) snapshot {
 	if want == nil {
 		t.FailNow()
 	}
+	quiet = want
 	return want
 }
+
+// quiet is what undisturbed saw.
+var quiet snapshot
 
 func TestAHostThatIsKilledAgainAndAgainEndsLikeOneThatNeverWas(t *testing.T) {
 	want := undisturbed(t)
 	peers(t)
 	h := lab(t).hosts(t, "node01")[0]
 	h.bring("etcd", "node")
-	every := 5
+	every := 4
 	if *full {
 		every = 1
 	}
-	kills := h.chain("etcd", every, func(r *running) {
-		r.signal(syscall.SIGKILL)
-		r.wait()
-	})
-	kills += h.chain("node", every, func(r *running) {
-		r.signal(syscall.SIGKILL)
-		r.wait()
-	})
+	// A step that takes less than a look at the journal cannot be told from the next one, so there are fewer lives than steps.
+	kills := h.chain("etcd", 1, killed)
+	kills += h.chain("node", every, killed)
 	t.Logf("killed %d times; %d records in the journal", kills, len(h.journal()))
-	if kills < 12 {
+	if kills < 30 {
 		t.Errorf("killed only %d times", kills)
 	}
 	eventually(t, 2*time.Minute, h.converged)
@@ -72,7 +76,7 @@ func TestAHostThatIsKilledAgainAndAgainEndsLikeOneThatNeverWas(t *testing.T) {
 }
 
 func TestAHostWhosePowerFailsAgainAndAgainEndsLikeOneThatHadPower(t *testing.T) {
-	want := undisturbed(t)
+	want := maps.Clone(undisturbed(t))
 	peers(t)
 	h := lab(t).hosts(t, "node01")[0]
 	h.bring("etcd", "node")
@@ -93,7 +97,14 @@ func TestAHostWhosePowerFailsAgainAndAgainEndsLikeOneThatHadPower(t *testing.T) 
 		t.Errorf("the power failed only %d times", cuts)
 	}
 	eventually(t, 2*time.Minute, h.converged)
-	same(t, "a host whose power failed again and again, against one that had power", want, strip(h.snapshot()))
+	got := strip(h.snapshot())
+	// Since then it has booted: SELinux is off for good, and modules are loaded by what boots.
+	for _, s := range []snapshot{want, got} {
+		maps.DeleteFunc(s, func(name, _ string) bool {
+			return strings.HasPrefix(name, "module ") || strings.HasPrefix(name, "selinux ")
+		})
+	}
+	same(t, "a host whose power failed again and again, against one that had power", want, got)
 }
 
 func TestASecondInstallerAtTheSameTimeIsRefused(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,15 +53,23 @@ func (h *host) done() int {
 	return n
 }
 
-// installer is the pid of the running installer, as this machine numbers it; 0: none runs.
-func (h *host) installer() int {
-	for _, pid := range strings.Fields(h.lab("--pids")) {
-		if name, err := os.ReadFile(filepath.Join("/proc", pid, "comm")); err == nil && strings.TrimSpace(string(name)) == "install" {
-			n, err := strconv.Atoi(pid)
-			if err != nil {
-				h.t.Fatal(err)
+// installer is the pid of the installer among what pid started, as this machine numbers it; 0: it is not there yet.
+func installer(pid int) int {
+	if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err != nil || strings.TrimSpace(string(name)) == "install" {
+		if err != nil {
+			return 0
+		}
+		return pid
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return 0
+	}
+	for _, child := range strings.Fields(string(children)) {
+		if n, err := strconv.Atoi(child); err == nil {
+			if found := installer(n); found != 0 {
+				return found
 			}
-			return n
 		}
 	}
 	return 0
@@ -82,7 +89,8 @@ func (h *host) start(argv ...string) *running {
 	h.t.Helper()
 	cmd := h.command(argv...)
 	r := &running{h: h, cmd: cmd, end: make(chan result, 1)}
-	go func() { r.end <- finish(h.t, cmd, 10*time.Minute) }()
+	out := begin(h.t, cmd)
+	go func() { r.end <- await(h.t, cmd, out, 10*time.Minute) }()
 	return r
 }
 
@@ -91,12 +99,15 @@ func (r *running) until(ready func() bool) bool {
 	r.h.t.Helper()
 	deadline := time.After(10 * time.Minute)
 	for !ready() {
+		if r.pid == 0 {
+			r.pid = installer(r.cmd.Process.Pid) // now, and not when it is to be killed: steps take milliseconds
+		}
 		select {
 		case r.last = <-r.end:
 			return false
 		case <-deadline:
 			r.h.t.Fatalf("%q is neither where it was waited for nor at its end after 10 minutes", r.cmd.Args)
-		case <-time.After(2 * time.Millisecond):
+		case <-time.After(time.Millisecond):
 		}
 	}
 	return true
@@ -106,7 +117,7 @@ func (r *running) until(ready func() bool) bool {
 func (r *running) signal(s syscall.Signal) bool {
 	r.h.t.Helper()
 	if r.pid == 0 {
-		r.pid = r.h.installer()
+		r.pid = installer(r.cmd.Process.Pid)
 	}
 	if r.pid == 0 {
 		return false
@@ -155,7 +166,7 @@ func (h *host) chain(role string, every int, end func(*running)) int {
 		before := h.done()
 		argv := []string{"./install", "--yes", "--role", role, "--ip", h.ip}
 		if ends%2 == 1 && h.carried(role) {
-			argv = []string{"./install", "resume", "--yes"}
+			argv = []string{"./install", "resume"}
 		}
 		r := h.start(argv...)
 		if !r.until(func() bool { return h.done() >= before+every }) {
@@ -172,9 +183,18 @@ func (h *host) chain(role string, every int, end func(*running)) int {
 	}
 }
 
+// carried reports whether the role can do without the stick: what comes after the programs has begun.
 func (h *host) carried(role string) bool {
-	_, err := os.Stat(h.path("var/lib/offgrid/roles/" + role + "/want.json"))
-	return err == nil
+	for _, r := range h.journal() {
+		kind, object, _ := strings.Cut(r.Step, ":")
+		switch {
+		case r.Role != role, kind == "carry", kind == "dir":
+		case kind == "file" && (strings.HasPrefix(object, "/opt/etcd/bin/") || strings.HasPrefix(object, "/opt/kubernetes/bin/") || strings.HasPrefix(object, "/opt/cni/bin/")):
+		default:
+			return true
+		}
+	}
+	return false
 }
 
 // killed ends it with SIGKILL.

@@ -114,12 +114,24 @@ func program(t *testing.T, dir string, argv ...string) result {
 
 func finish(t *testing.T, cmd *exec.Cmd, limit time.Duration) result {
 	t.Helper()
+	return await(t, cmd, begin(t, cmd), limit)
+}
+
+// begin starts a program; what it says goes to the buffer.
+func begin(t *testing.T, cmd *exec.Cmd) *bytes.Buffer {
+	t.Helper()
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.WaitDelay = time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	return &out
+}
+
+// await waits for the end of a program that began.
+func await(t *testing.T, cmd *exec.Cmd, out *bytes.Buffer, limit time.Duration) result {
+	t.Helper()
 	timer := time.AfterFunc(limit, func() { _ = cmd.Process.Kill() }) // ended already: nothing to kill
 	err := cmd.Wait()
 	if !timer.Stop() {
