@@ -62,7 +62,8 @@ func (r *renderer) kubernetes(role *Role) {
 
 func (r *renderer) master(role *Role) {
 	r.kubernetes(role)
-	role.Dirs = append(role.Dirs, bundle.Dir{Path: "/root/.kube", Mode: 0o700, Owner: "root", Group: "root", Keep: "empty"})
+	// kube-controller-manager makes the last one for volume plugins.
+	role.Dirs = append(role.Dirs, bundle.Dir{Path: "/root/.kube", Mode: 0o700, Owner: "root", Group: "root", Keep: "empty"}, dir("/usr/libexec/kubernetes", 0o755))
 	role.Links = append(role.Links, links(kubeDir+"/bin", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")...)
 	role.Texts = append(role.Texts,
 		r.unit("master/kube-apiserver.service"), r.unit("master/kube-controller-manager.service"), r.unit("master/kube-scheduler.service"),
