@@ -61,7 +61,8 @@ func TestWhatUpstreamServesWronglyIsRefusedByName(t *testing.T) {
 		{"a bit of a package", "flip docker-ce-20.10.24", []string{"docker-ce"}},
 		{"a bit of a signed repository's index", "flip centos.org/7.9.2009/os/x86_64/repodata/repomd.xml", []string{"centos-os"}},
 		{"a bit of the list of packages", "flip stable/repodata/", []string{"docker-ce-stable"}},
-		{"a bit of a package key", "flip linux/centos/gpg", []string{"docker"}},
+		// in the key itself: what follows it in the file, names and signatures on itself, is not what is pinned
+		{"a bit of a package key", "flip@200 linux/centos/gpg", []string{"docker"}},
 		{"a bit of an image's layer", "flip /v2/registry.k8s.io/coredns/blobs/", []string{"coredns"}},
 		{"a bit of an image's manifest", "flip /v2/registry.k8s.io/pause/manifests/", []string{"pause"}},
 		{"no such file", "404 cni-plugins-linux-amd64", []string{"cni-plugins", "404"}},

@@ -13,14 +13,16 @@ import (
 
 // A fault is a line of the faults file: what goes wrong, for which addresses, how often.
 //
-//	flip SHA256SUMS            one byte of the answer is another
+//	flip SHA256SUMS            the byte in the middle of the answer is another
+//	flip@200 centos/gpg        the byte at offset 200 is another
 //	short docker-ce 1          half of the answer, once, then the connection ends
 //	404 kubernetes-server      no such file
 //	503 primary.xml 2          busy, twice
 //	silent dl.k8s.io           nothing at all: the connection ends without an answer
 type fault struct {
 	kind, part string
-	times      int // 0: always
+	at         int64 // kind flip: offset of the byte, -1: the middle
+	times      int   // 0: always
 }
 
 func readFaults(name string) []fault {
@@ -34,7 +36,13 @@ func readFaults(name string) []fault {
 		if len(f) < 2 {
 			continue
 		}
-		one := fault{kind: f[0], part: f[1]}
+		one := fault{kind: f[0], part: f[1], at: -1}
+		if kind, at, ok := strings.Cut(f[0], "@"); ok {
+			one.kind = kind
+			if one.at, err = strconv.ParseInt(at, 10, 64); err != nil {
+				one.kind = f[0] // not an offset: no fault that is known
+			}
+		}
 		if len(f) > 2 {
 			one.times, _ = strconv.Atoi(f[2]) // not a number: always
 		}
@@ -78,9 +86,9 @@ func (f fault) answer(w http.ResponseWriter, r *http.Request, next http.Handler)
 	case "silent":
 		panic(http.ErrAbortHandler)
 	case "flip":
-		next.ServeHTTP(&damaged{ResponseWriter: w, at: -1}, r)
+		next.ServeHTTP(&damaged{ResponseWriter: w, at: f.at}, r)
 	case "short":
-		d := &damaged{ResponseWriter: w, at: -1, cut: true}
+		d := &damaged{ResponseWriter: w, part: 2, at: -1, cut: true}
 		next.ServeHTTP(d, r)
 		_ = http.NewResponseController(w).Flush() // the connection ends next, whatever came of it
 		panic(http.ErrAbortHandler)
@@ -89,19 +97,20 @@ func (f fault) answer(w http.ResponseWriter, r *http.Request, next http.Handler)
 	}
 }
 
-// damaged changes the byte in the middle of an answer, or ends it there.
+// damaged changes one byte of an answer, or ends it there.
 type damaged struct {
 	http.ResponseWriter
-	at   int64 // of the byte, -1: not known yet
+	at   int64 // of the byte, -1: in the middle, not known yet
 	sent int64
 	cut  bool
 }
 
 func (d *damaged) WriteHeader(status int) {
-	if length, err := strconv.ParseInt(d.Header().Get("Content-Length"), 10, 64); err == nil {
-		d.at = length / 2
-	} else {
+	if d.at < 0 {
 		d.at = 0
+		if length, err := strconv.ParseInt(d.Header().Get("Content-Length"), 10, 64); err == nil {
+			d.at = length / d.part
+		}
 	}
 	d.ResponseWriter.WriteHeader(status)
 }
