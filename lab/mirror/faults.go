@@ -88,7 +88,7 @@ func (f fault) answer(w http.ResponseWriter, r *http.Request, next http.Handler)
 	case "flip":
 		next.ServeHTTP(&damaged{ResponseWriter: w, at: f.at}, r)
 	case "short":
-		d := &damaged{ResponseWriter: w, part: 2, at: -1, cut: true}
+		d := &damaged{ResponseWriter: w, at: -1, cut: true}
 		next.ServeHTTP(d, r)
 		_ = http.NewResponseController(w).Flush() // the connection ends next, whatever came of it
 		panic(http.ErrAbortHandler)
@@ -109,7 +109,7 @@ func (d *damaged) WriteHeader(status int) {
 	if d.at < 0 {
 		d.at = 0
 		if length, err := strconv.ParseInt(d.Header().Get("Content-Length"), 10, 64); err == nil {
-			d.at = length / d.part
+			d.at = length / 2
 		}
 	}
 	d.ResponseWriter.WriteHeader(status)
