@@ -14,6 +14,10 @@ const (
 	RoleLB     = "lb"
 )
 
+// JoinPack is the name of the pack in a node's bundle that is for hosts which the cluster file does not list. It holds no
+// certificate: the node asks the cluster for them. No host of a cluster has this name.
+const JoinPack = "join"
+
 // Platform is what the programs in a bundle run on.
 type Platform struct {
 	OS     string `json:"os" yaml:"os"`         // "linux"
@@ -38,7 +42,8 @@ type RoleIndex struct {
 	Links     []Link     `json:"links"`
 	Units     []Unit     `json:"units"` // in the order in which they are started
 	Checks    []Check    `json:"checks"`
-	Hosts     []Host     `json:"hosts"` // every host of the cluster, in the cluster file's order
+	Hosts     []Host     `json:"hosts"`  // every host of the cluster, in the cluster file's order
+	Addons    []Addon    `json:"addons"` // what a master applies to the cluster, in this order
 }
 
 // Cluster is what every host of the site agrees on.
@@ -48,7 +53,8 @@ type Cluster struct {
 	Serial      int64     `json:"serial"` // grows with every lock and renewal; seconds since 1970, UTC
 	Lock        Digest    `json:"lock"`   // the lock file the bundle was built from
 	NotBefore   time.Time `json:"notBefore"`
-	APIServer   string    `json:"apiServer"`   // "https://20.0.0.100:6443", what kubeconfigs on nodes name
+	APIServer   string    `json:"apiServer"`   // "https://20.0.0.110:6443", what kubeconfigs on nodes name
+	VIP         string    `json:"vip"`         // address that the load balancers hold; "" when there are none
 	ServiceCIDR string    `json:"serviceCIDR"` // "10.0.0.0/24"
 	PodCIDR     string    `json:"podCIDR"`     // "10.244.0.0/16"
 	DNSIP       string    `json:"dnsIP"`
@@ -65,10 +71,14 @@ type Policy struct {
 	NTPServers     []string `json:"ntpServers"`  // empty: NTPFallback keeps the time
 	NTPFallback    string   `json:"ntpFallback"` // IP of the host that serves time to the others when NTPServers is empty
 	MaxSkewSeconds int      `json:"maxSkewSeconds"`
-	EtcdDataDir    string   `json:"etcdDataDir"` // "/var/lib/etcd/default.etcd"
-	ProxyMode      string   `json:"proxyMode"`   // "ipvs" or "iptables"
-	KubeVersion    string   `json:"kubeVersion"` // "v1.20.15"
-	EtcdVersion    string   `json:"etcdVersion"` // "v3.4.26"
+	EtcdDataDir    string   `json:"etcdDataDir"`  // "/var/lib/etcd/default.etcd"
+	SnapshotDir    string   `json:"snapshotDir"`  // where the snapshots of etcd go: "/data/backup"
+	SnapshotKeep   int      `json:"snapshotKeep"` // how many of the timer's snapshots stay
+	ProxyMode      string   `json:"proxyMode"`    // "ipvs" or "iptables"
+	CNI            string   `json:"cni"`          // "flannel", "calico" or "none"
+	CheckImage     string   `json:"checkImage"`   // image of the pods that the health check makes; "": none is aboard
+	KubeVersion    string   `json:"kubeVersion"`  // "v1.20.15"
+	EtcdVersion    string   `json:"etcdVersion"`  // "v3.4.26"
 	DockerVersion  string   `json:"dockerVersion"`
 }
 
@@ -157,6 +167,12 @@ type Image struct {
 	ID       Digest `json:"id"`       // of its config: what docker calls the image ID
 }
 
+// Addon is a file of Kubernetes objects that the role places and a master applies.
+type Addon struct {
+	Name string `json:"name"` // "flannel": lower-case letters, digits and "-"
+	Path string `json:"path"` // of one of the role's files
+}
+
 // Setting is one kernel setting: "net.ipv4.ip_forward" and "1".
 type Setting struct {
 	Key   string `json:"key"`
@@ -185,4 +201,5 @@ type Host struct {
 	Roles    []string `json:"roles"`    // sorted
 	EtcdName string   `json:"etcdName"` // member name, "" when it is none
 	NodeName string   `json:"nodeName"` // name of the Node object
+	Spare    bool     `json:"spare"`    // planned, with certificates of its own, but not part of the cluster at its start
 }

@@ -42,7 +42,7 @@ func (b *Bundle) loadPack(d Descriptor) error {
 	ref := d.Annotations[AnnotationRefName]
 	host, _ := strings.CutPrefix(ref, PackRef(""))
 	plain := Descriptor{MediaType: MediaTypeManifest, Digest: d.Digest, Size: d.Size}
-	if _, ok := b.Role.Host(host); !ok || !reflect.DeepEqual(d, named(plain, PackRef(host), ArtifactTypePack)) {
+	if !b.Role.hasPack(host) || !reflect.DeepEqual(d, named(plain, PackRef(host), ArtifactTypePack)) {
 		return b.damage(b.RootDigest, "root index", fmt.Errorf("manifest %.200q is neither an image nor the pack of a host of this cluster", ref))
 	}
 	name := "host pack manifest of " + host

@@ -24,6 +24,7 @@ func (r *RoleIndex) Normalise() {
 	fill(&r.Units)
 	fill(&r.Checks)
 	fill(&r.Hosts)
+	fill(&r.Addons)
 	fill(&r.Cluster.JoinCIDRs)
 	fill(&r.Cluster.Policy.NTPServers)
 	r.Units = slices.Clone(r.Units) // fields of the elements change below: not in the caller's slice
@@ -51,6 +52,12 @@ func (r *RoleIndex) Host(name string) (Host, bool) {
 	return r.Hosts[i], true
 }
 
+// hasPack reports whether a pack of that name may be aboard.
+func (r *RoleIndex) hasPack(name string) bool {
+	_, ok := r.Host(name)
+	return ok || name == JoinPack && r.Role == RoleNode
+}
+
 // Validate checks everything that FORMAT.md says of a role index and returns all faults, joined.
 func (r *RoleIndex) Validate() error {
 	v := &checker{}
@@ -67,6 +74,7 @@ func (r *RoleIndex) Validate() error {
 	v.images(r.Images)
 	v.units(r)
 	v.hosts(r.Hosts)
+	v.addons(r)
 	return errors.Join(v.faults...)
 }
 
@@ -131,9 +139,11 @@ func (v *checker) cluster(c *Cluster) {
 		{"policy.firewall", c.Policy.Firewall}, {"policy.selinux", c.Policy.SELinux}, {"policy.ntpFallback", c.Policy.NTPFallback},
 		{"policy.etcdDataDir", c.Policy.EtcdDataDir}, {"policy.proxyMode", c.Policy.ProxyMode}, {"policy.kubeVersion", c.Policy.KubeVersion},
 		{"policy.etcdVersion", c.Policy.EtcdVersion}, {"policy.dockerVersion", c.Policy.DockerVersion},
+		{"vip", c.VIP}, {"policy.cni", c.Policy.CNI}, {"policy.checkImage", c.Policy.CheckImage}, {"policy.snapshotDir", c.Policy.SnapshotDir},
 	} {
 		v.text("cluster."+t.what, t.s, false)
 	}
+	v.check(c.Policy.SnapshotKeep >= 0, "cluster.policy.snapshotKeep is %d", c.Policy.SnapshotKeep)
 	v.check(len(c.JoinCIDRs) <= MaxEntries && len(c.Policy.NTPServers) <= MaxEntries, "cluster: too many joinCIDRs or ntpServers")
 	for _, cidr := range c.JoinCIDRs {
 		_, err := netip.ParsePrefix(cidr)
@@ -301,7 +311,7 @@ func (v *checker) hosts(hosts []Host) {
 	v.check(len(hosts) <= MaxHosts, "hosts: %d are more than the limit of %d", len(hosts), MaxHosts)
 	seen := map[string]bool{}
 	for _, h := range hosts {
-		v.check(validRef(h.Name) && !strings.ContainsAny(h.Name, "/:@+"), "host name %.200q", h.Name)
+		v.check(validRef(h.Name) && !strings.ContainsAny(h.Name, "/:@+") && h.Name != JoinPack, "host name %.200q", h.Name)
 		_, err := netip.ParseAddr(h.IP)
 		v.check(err == nil, "host %q: %v", h.Name, err)
 		v.check(!seen[h.Name] && !seen[h.IP], "host %q (%s): name or address comes twice", h.Name, h.IP)
@@ -309,5 +319,22 @@ func (v *checker) hosts(hosts []Host) {
 		list(v, "roles of "+h.Name, h.Roles, 16, func(s string) string { return s })
 		v.text("host "+h.Name+": etcdName", h.EtcdName, false)
 		v.text("host "+h.Name+": nodeName", h.NodeName, false)
+	}
+}
+
+// addons checks that each name comes once and each file is one that the role places.
+func (v *checker) addons(r *RoleIndex) {
+	v.check(len(r.Addons) <= MaxEntries, "addons: %d entries are more than the limit of %d", len(r.Addons), MaxEntries)
+	files := map[string]bool{}
+	for _, f := range r.Files {
+		files[f.Path] = true
+	}
+	seen := map[string]bool{}
+	for _, m := range r.Addons {
+		plain := strings.Trim(m.Name, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+		v.check(m.Name != "" && len(m.Name) <= 200 && plain, "addon name %.200q: want lower-case letters, digits and -", m.Name)
+		v.check(!seen[m.Name], "addon %q comes twice", m.Name)
+		v.check(files[m.Path], "addon %q: the role places no file %.200q", m.Name, m.Path)
+		seen[m.Name] = true
 	}
 }

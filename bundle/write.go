@@ -137,7 +137,7 @@ func (p *pieces) add(d Digest, size int64, name string) error {
 func (p *pieces) packs() ([]Descriptor, error) {
 	var out []Descriptor
 	for _, host := range slices.Sorted(maps.Keys(p.in.Packs)) {
-		if _, ok := p.in.Role.Host(host); !ok {
+		if !p.in.Role.hasPack(host) {
 			return nil, fmt.Errorf("host pack of %q: no such host in the role index", host)
 		}
 		layer, err := p.blob(MediaTypePack, p.in.Packs[host], "host pack of "+host, MaxPackSize)

@@ -9,8 +9,8 @@ type Pack struct {
 	Format  int    `json:"format"`
 	Cluster string `json:"cluster"` // bundle.Cluster.ID
 	Role    string `json:"role"`
-	Host    string `json:"host"` // host name
-	IP      string `json:"ip"`
+	Host    string `json:"host"`  // host name
+	IP      string `json:"ip"`    // "" in bundle.JoinPack
 	Files   []File `json:"files"` // sorted by path
 	Token   *Token `json:"token,omitempty"`
 }
@@ -21,7 +21,8 @@ type File struct {
 	Mode   uint32 `json:"mode"` // permission bits
 	Owner  string `json:"owner"`
 	Group  string `json:"group"`
-	Secret bool   `json:"secret"` // a private key, a token or a file that holds one
+	Secret bool   `json:"secret"`         // a private key, a token or a file that holds one
+	Fill   bool   `json:"fill,omitempty"` // only in bundle.JoinPack: {{IP}} and {{NAME}} in Data stand for the host's address and node name
 	Data   []byte `json:"data"`
 }
 

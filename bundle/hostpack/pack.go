@@ -92,8 +92,9 @@ func (p *Pack) Validate() error {
 	}
 	check(p.Format == bundle.Format, "format is %d, want %d", p.Format, bundle.Format)
 	check(p.Cluster != "" && p.Role != "" && p.Host != "", "cluster, role or host is empty")
+	join := p.Host == bundle.JoinPack
 	_, err := netip.ParseAddr(p.IP)
-	check(err == nil, "IP: %v", err)
+	check(join && p.IP == "" || !join && err == nil, "IP: %q", p.IP)
 	if len(p.Files) > MaxFiles {
 		check(false, "%d files are more than the limit of %d", len(p.Files), MaxFiles)
 		return errors.Join(faults...)
@@ -103,6 +104,7 @@ func (p *Pack) Validate() error {
 		err := bundle.CheckPath(f.Path)
 		check(err == nil, "%v", err)
 		check(last < f.Path, "%q comes before %q: not sorted, or twice", last, f.Path)
+		check(join || !f.Fill, "%q: only a node that joins has something to fill in", f.Path)
 		check(f.Mode <= 0o777, "%q: mode is %#o", f.Path, f.Mode)
 		check(!f.Secret || f.Mode&0o007 == 0, "%q: it is secret, but its mode %#o lets everybody at it", f.Path, f.Mode)
 		last = f.Path
