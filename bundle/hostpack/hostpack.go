@@ -15,6 +15,13 @@ type Pack struct {
 	Token   *Token `json:"token,omitempty"`
 }
 
+// Placeholders in the data of a file that is to be filled in.
+const (
+	FillIP        = "{{IP}}"        // the host's address
+	FillName      = "{{NAME}}"      // its node name, or its host name when it has none
+	FillInterface = "{{INTERFACE}}" // the network interface that has the address
+)
+
 // File is a regular file placed on that host alone.
 type File struct {
 	Path   string `json:"path"`
@@ -22,7 +29,7 @@ type File struct {
 	Owner  string `json:"owner"`
 	Group  string `json:"group"`
 	Secret bool   `json:"secret"`         // a private key, a token or a file that holds one
-	Fill   bool   `json:"fill,omitempty"` // only in bundle.JoinPack: {{IP}} and {{NAME}} in Data stand for the host's address and node name
+	Fill   bool   `json:"fill,omitempty"` // Data has placeholders for what only the host knows; only on load balancers and in bundle.JoinPack
 	Data   []byte `json:"data"`
 }
 

@@ -104,7 +104,7 @@ func (p *Pack) Validate() error {
 		err := bundle.CheckPath(f.Path)
 		check(err == nil, "%v", err)
 		check(last < f.Path, "%q comes before %q: not sorted, or twice", last, f.Path)
-		check(join || !f.Fill, "%q: only a node that joins has something to fill in", f.Path)
+		check(join || p.Role == bundle.RoleLB || !f.Fill, "%q: only a load balancer, or a node that joins, has something to fill in", f.Path)
 		check(f.Mode <= 0o777, "%q: mode is %#o", f.Path, f.Mode)
 		check(!f.Secret || f.Mode&0o007 == 0, "%q: it is secret, but its mode %#o lets everybody at it", f.Path, f.Mode)
 		last = f.Path

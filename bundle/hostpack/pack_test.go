@@ -65,6 +65,7 @@ func TestAPackWithAFaultIsRefusedWhenSealedAndWhenOpened(t *testing.T) {
 		{"a path twice", func(p *Pack) { p.Files[1].Path = p.Files[0].Path }, "not sorted, or twice"},
 		{"a setuid file", func(p *Pack) { p.Files[0].Mode = 0o4755 }, "mode is 04755"},
 		{"a secret for everybody", func(p *Pack) { p.Files[1].Mode = 0o644 }, "lets everybody at it"},
+		{"placeholders on a host that is known", func(p *Pack) { p.Files[0].Fill = true }, "has something to fill in"},
 		{"a short token", func(p *Pack) { p.Token.Secret = "short" }, "token"},
 		{"a token in capitals", func(p *Pack) { p.Token.ID = "ABC123" }, "token"},
 		{"a token that is dead", func(p *Pack) { p.Token.TTLSeconds = 0 }, "lives 0 s"},
