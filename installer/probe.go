@@ -24,6 +24,7 @@ type Probe struct {
 	KeyPEM  []byte
 	Token   string // bearer token; "" none
 	Body    string // JSON
+	Type    string // of the body; "" means application/json
 	Timeout time.Duration
 }
 
@@ -37,9 +38,11 @@ type Answer struct {
 // Of HTTP, for those who ask and read answers.
 const (
 	methodPost     = http.MethodPost
+	methodPatch    = http.MethodPatch
 	statusOK       = http.StatusOK
 	statusCreated  = http.StatusCreated
 	statusNotFound = http.StatusNotFound
+	statusBusy     = http.StatusTooManyRequests
 )
 
 // Prober asks a server. An error means that there was no answer; any status is an answer.
@@ -76,7 +79,10 @@ func Dial(ctx context.Context, p Probe) (Answer, error) {
 		return Answer{}, fmt.Errorf("asking %s: %w", p.URL, err)
 	}
 	request.Header.Set("Accept", "application/json")
-	if p.Body != "" {
+	switch {
+	case p.Type != "":
+		request.Header.Set("Content-Type", p.Type)
+	case p.Body != "":
 		request.Header.Set("Content-Type", "application/json")
 	}
 	if p.Token != "" {
@@ -84,7 +90,7 @@ func Dial(ctx context.Context, p Probe) (Answer, error) {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return Answer{}, fmt.Errorf("asking %s: %s", p.URL, plainDialError(err))
+		return Answer{}, dialError(p.URL, err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, probeLimit))
@@ -118,14 +124,23 @@ func probeTLS(p Probe) (*tls.Config, error) {
 	return config, nil
 }
 
+// errNobodyListens is a host that is there and refuses the connection.
+var errNobodyListens = errors.New("nothing listens there yet")
+
+// dialError is why there was no answer.
+func dialError(url string, err error) error {
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("asking %s: %w", url, errNobodyListens)
+	}
+	return fmt.Errorf("asking %s: %s", url, plainDialError(err))
+}
+
 // plainDialError says why there was no answer in words that an operator can act on.
 func plainDialError(err error) string {
 	var timeout net.Error
 	var unknown x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there yet"
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return "the host cannot be reached"
 	case errors.As(err, &unknown):

@@ -33,6 +33,9 @@ type Host interface {
 	Write(name string, r io.Reader, meta Meta) error
 	// Symlink makes name a link to target, replacing a link that is there.
 	Symlink(target, name string) error
+	// Link gives the regular file from a second name, replacing a file that is there. Both are on one file system: else the
+	// error is syscall.EXDEV, and a copy does.
+	Link(from, name string) error
 	// Mkdir makes one directory, or gives an existing one the meta.
 	Mkdir(name string, meta Meta) error
 	// Remove removes a file, a link or an empty directory, and what a Write or Symlink of it left that was killed. What is

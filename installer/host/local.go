@@ -133,6 +133,22 @@ func (l Local) Symlink(target, name string) error {
 	return syncDir(filepath.Dir(name))
 }
 
+// Link implements Host. Writing to either name later does not change the other: a Write replaces the name.
+func (l Local) Link(from, name string) error {
+	temp := tempName(name)
+	if err := removeIfThere(temp); err != nil {
+		return err
+	}
+	if err := os.Link(from, temp); err != nil {
+		return err
+	}
+	// A rename of one name of a file to another one of the same does nothing and leaves both.
+	if err := errors.Join(os.Rename(temp, name), removeIfThere(temp)); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(name))
+}
+
 // Mkdir implements Host.
 func (l Local) Mkdir(name string, meta Meta) error {
 	uid, gid, err := l.ids(meta)

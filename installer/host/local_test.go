@@ -211,3 +211,20 @@ func TestOutputIsBounded(t *testing.T) {
 		t.Errorf("kept %q, over %v", c.String(), c.over)
 	}
 }
+
+func TestALinkIsTheSameContentAndOutlivesAWriteOfTheOther(t *testing.T) {
+	l, dir := me(t)
+	from, name := filepath.Join(dir, "kubelet"), filepath.Join(dir, "kept")
+	must(t, os.WriteFile(from, []byte("old"), 0o755))
+	must(t, os.WriteFile(name, []byte("in the way"), 0o600))
+	must(t, l.Link(from, name))
+	must(t, l.Link(from, name)) // a second try changes nothing
+	must(t, l.Write(from, strings.NewReader("new"), Meta{Mode: 0o755}))
+	data, err := os.ReadFile(name)
+	must(t, err)
+	names, err := l.ReadDir(dir)
+	must(t, err)
+	if got, want := fmt.Sprintf("%s %v", data, names), "old [kept kubelet]"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

@@ -27,6 +27,7 @@ type Host struct {
 	Ran      []string          // command lines, in order
 	Starting map[string]string // what a unit is after its start, when not "active"
 	APIDown  bool              // kubectl finds nobody
+	Apart    string            // a directory on a file system of its own; "" none
 
 	scripts map[string]Script
 	owners  map[string]string // "user:group" by name, when not root:root

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 )
 
 // real is where name lies below the root, links of the host followed: all of them, or all but the last name's. It is
@@ -34,4 +35,22 @@ func (h *Host) firstLink(name string, last bool) (int, string) {
 		}
 	}
 	return -1, ""
+}
+
+// Link implements host.Host. Files of a host are never written into, so two names may be one file.
+func (h *Host) Link(from, name string) error {
+	if h.Apart != "" && strings.HasPrefix(from, h.Apart) != strings.HasPrefix(name, h.Apart) {
+		return &os.LinkError{Op: "link", Old: from, New: name, Err: syscall.EXDEV}
+	}
+	return h.change(func() error {
+		full, old := h.real(name, false), h.real(from, true)
+		if err := os.Remove(full); err != nil && !os.IsNotExist(err) {
+			return err
+		}
+		delete(h.owners, full)
+		if owner, ok := h.owners[old]; ok {
+			h.owners[full] = owner
+		}
+		return os.Link(old, full)
+	})
 }
