@@ -1,15 +1,11 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 )
 
 // A layout is the directory of an OCI image layout.
@@ -72,54 +68,42 @@ func (l layout) addJSON(mediaType string, v any) (descriptor, error) {
 	return l.add(mediaType, data)
 }
 
-// image adds one platform's image: the program of that architecture, under the image's name.
-func (l layout) image(programs, name, arch string, f form) (descriptor, error) {
-	program, err := os.ReadFile(filepath.Join(programs, "program-"+arch))
+// image adds one platform's image.
+func (l layout) image(t *trees, r recipe, arch string) (descriptor, error) {
+	r = r.of(arch)
+	layers, err := t.of(r, arch)
 	if err != nil {
 		return descriptor{}, err
 	}
-	plain, packed, err := layer(name, program)
-	if err != nil {
-		return descriptor{}, err
+	const created = "2020-02-14T10:51:50Z"
+	m := manifest{SchemaVersion: 2, MediaType: r.form.manifest}
+	var diffIDs []string
+	var history []any
+	for _, p := range layers {
+		d, err := l.add(r.form.layer, p.data)
+		if err != nil {
+			return descriptor{}, err
+		}
+		m.Layers, diffIDs = append(m.Layers, d), append(diffIDs, p.diffID)
+		history = append(history, map[string]any{"created": created, "created_by": "the lab"})
 	}
-	m := manifest{SchemaVersion: 2, MediaType: f.manifest, Layers: make([]descriptor, 1)}
-	if m.Layers[0], err = l.add(f.layer, packed); err != nil {
-		return descriptor{}, err
+	run := map[string]any{"Env": []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}}
+	if len(r.entrypoint) > 0 {
+		run["Entrypoint"] = r.entrypoint
+	}
+	if len(r.command) > 0 {
+		run["Cmd"] = r.command
 	}
 	config := map[string]any{
 		"architecture": arch,
 		"os":           "linux",
-		"created":      "2020-02-14T10:51:50Z",
-		"config":       map[string]any{"Entrypoint": []string{"/" + name}, "Env": []string{"PATH=/"}},
-		"rootfs":       map[string]any{"type": "layers", "diff_ids": []string{fmt.Sprintf("sha256:%x", sha256.Sum256(plain))}},
-		"history":      []any{map[string]any{"created": "2020-02-14T10:51:50Z", "created_by": "the lab"}},
+		"created":      created,
+		"config":       run,
+		"rootfs":       map[string]any{"type": "layers", "diff_ids": diffIDs},
+		"history":      history,
 	}
-	if m.Config, err = l.addJSON(f.config, config); err != nil {
+	if m.Config, err = l.addJSON(r.form.config, config); err != nil {
 		return descriptor{}, err
 	}
-	return l.addJSON(f.manifest, m)
-}
-
-// layer is a tar with one program in it, plain and compressed.
-func layer(name string, program []byte) (plain, packed []byte, err error) {
-	var data, zipped bytes.Buffer
-	w := tar.NewWriter(&data)
-	header := tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o755, Size: int64(len(program)), ModTime: time.Unix(0, 0)}
-	if err := w.WriteHeader(&header); err != nil {
-		return nil, nil, err
-	}
-	if _, err := w.Write(program); err != nil {
-		return nil, nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, nil, err
-	}
-	z := gzip.NewWriter(&zipped)
-	if _, err := z.Write(data.Bytes()); err != nil {
-		return nil, nil, err
-	}
-	if err := z.Close(); err != nil {
-		return nil, nil, err
-	}
-	return data.Bytes(), zipped.Bytes(), nil
+	return l.addJSON(r.form.manifest, m)
 }

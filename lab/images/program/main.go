@@ -1,5 +1,5 @@
-// Command program is what the lab's container images run. Under any name it reaps children and waits to be told to end, as a
-// pod's first process has to; as "coredns" and the like it also answers HTTP on port 8080, so that a probe has something to ask.
+// Command program is what the lab's container images run that have no program of upstream's. As "pause" it reaps children and waits
+// to be told to end, as a pod's first process has to; under another name it also answers HTTP on port 8080.
 package main
 
 import (
@@ -14,8 +14,6 @@ import (
 func main() {
 	switch filepath.Base(os.Args[0]) {
 	case "pause":
-	case "cp":
-		return // an init container that copies: there is nothing to copy
 	default:
 		go serve()
 	}
