@@ -130,6 +130,9 @@ func imageBlobs(want Image, manifest Descriptor, data []byte) ([]StoredBlob, err
 	if m.Config.Digest != want.ID {
 		return nil, fmt.Errorf("the image's ID is %s, the role index says %s", m.Config.Digest.Short(), want.ID.Short())
 	}
+	if err := checkLayers(m.Layers); err != nil {
+		return nil, err
+	}
 	blobs := []StoredBlob{
 		{Digest: manifest.Digest, Size: manifest.Size, Name: "image " + want.Ref + ", manifest"},
 		{Digest: m.Config.Digest, Size: m.Config.Size, Name: "image " + want.Ref + ", config"},
