@@ -65,7 +65,7 @@ flannel() {
 # image_trees DIR: what the layers of the images hold (lab/images/recipes.go).
 image_trees() {
 	local root=$debian/root applet library
-	mkdir -p "$1"/{busybox/{bin,etc,root,tmp,usr/sbin},tools/{sbin,usr/{sbin,lib/x86_64-linux-gnu,lib64}},flannel/opt/bin,certificates/etc/ssl/certs,coredns,flannel-cni-plugin}
+	mkdir -p "$1"/{busybox/{bin,etc,root,tmp,usr/sbin},tools/{sbin,usr/{sbin,lib/x86_64-linux-gnu,lib64}},flannel/opt/bin,certificates/etc/ssl/certs,coredns}
 	install -m 755 "$root/bin/busybox" "$1/busybox/bin/busybox"
 	for applet in $("$root/bin/busybox" --list); do ln -s busybox "$1/busybox/bin/$applet" 2>/dev/null || true; done
 	echo 'root:x:0:0:root:/root:/bin/sh' >"$1/busybox/etc/passwd"
@@ -88,8 +88,6 @@ image_trees() {
 	ln -s ../lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 "$1/tools/usr/lib64/"
 
 	ln "$flanneld/flanneld" "$1/flannel/opt/bin/"
-	# the module of the plugin's own release v1.0.0 is not to be had; this is the plugin of the last release that held it
-	ln "$plugins/bin/flannel" "$1/flannel-cni-plugin/flannel"
 	ln "$dns/coredns" "$1/coredns/coredns"
 	cat "$root"/usr/share/ca-certificates/mozilla/*.crt >"$1/certificates/etc/ssl/certs/ca-certificates.crt"
 	for arch in amd64 arm64; do

@@ -49,7 +49,7 @@ type recipe struct {
 }
 
 // recipeOf gives each image of the catalogue its contents, as upstream has them, and a form: there is a Docker manifest list, a
-// Docker image, an OCI image and an OCI index, and some share layers. What is not known here is a program that waits.
+// Docker image, an OCI image and an OCI index, and the two last share a layer. What is not known here is a program that waits.
 func recipeOf(ref string) recipe {
 	name, _, _ := strings.Cut(path.Base(ref), ":")
 	switch name {
@@ -59,10 +59,8 @@ func recipeOf(ref string) recipe {
 		return recipe{form: dockerForm(), layers: []string{"certificates", "coredns"}, entrypoint: []string{"/coredns"}}
 	case "flannel":
 		return recipe{form: ociForm(), layers: []string{"busybox", "tools", "flannel"}, entrypoint: []string{"/opt/bin/flanneld"}}
-	case "mirrored-flannelcni-flannel-cni-plugin":
-		return recipe{form: ociIndex(), layers: []string{"busybox", "flannel-cni-plugin"}}
 	case "busybox":
-		return recipe{form: dockerList(), layers: []string{"busybox"}, command: []string{"sh"}}
+		return recipe{form: ociIndex(), layers: []string{"busybox"}, command: []string{"sh"}}
 	}
 	return recipe{form: ociIndex(), program: name, entrypoint: []string{"/" + name}}
 }
