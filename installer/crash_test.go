@@ -15,6 +15,7 @@ import (
 type crashCase struct {
 	run    what
 	others []what
+	make   func(t testing.TB) *sitetest.Site // nil: without load balancers
 }
 
 func crashCases() []crashCase {
@@ -23,6 +24,7 @@ func crashCases() []crashCase {
 		{run: what{"etcd", "20.0.0.103"}, others: etcd[:1]},
 		{run: what{"master", "20.0.0.101"}, others: etcd},
 		{run: what{"node", "20.0.0.103"}, others: append(append([]what{}, etcd...), what{"master", "20.0.0.100"})},
+		{run: what{"lb", "20.0.0.112"}, others: append(append([]what{}, etcd...), what{"master", "20.0.0.101"}), make: sitetest.NewBalanced},
 	}
 }
 
@@ -42,7 +44,11 @@ func TestAKillAtEveryChangeOfEveryRoleEndsTheSame(t *testing.T) {
 }
 
 func crashTest(t *testing.T, c crashCase) int {
-	s := sitetest.New(t)
+	newSite := c.make
+	if newSite == nil {
+		newSite = sitetest.New
+	}
+	s := newSite(t)
 	for _, w := range c.others {
 		if _, err := install(t.Context(), s, w); err != nil {
 			t.Fatal(err)

@@ -97,7 +97,7 @@ func bundlePaths(req Request, executable string) ([]string, error) {
 			Hint: "copy it beside the installer, or name it: ./install --role " + strings.Join(req.Roles, ",") + " --bundle FILE"}
 	}
 	if len(found) == 0 {
-		return nil, &UsageError{What: "there is no bundle in " + dir + " (etcd.bundle, master.bundle or node.bundle)",
+		return nil, &UsageError{What: "there is no bundle in " + dir + " (etcd.bundle, master.bundle, node.bundle or lb.bundle)",
 			Hint: "copy it beside the installer, or name it: ./install --bundle FILE"}
 	}
 	return found, nil

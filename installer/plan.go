@@ -153,6 +153,7 @@ type PlanInput struct {
 	Probe     Prober
 	Now       func() time.Time
 	Installer string        // path of the running executable on this machine
+	Carried   string        // directory on this machine that the carry step fills: what comes later reads images there
 	Patience  time.Duration // the longest that a step waits; 0: nothing waits
 }
 
@@ -169,6 +170,8 @@ func NewPlan(in PlanInput) (*Plan, error) {
 		p.master()
 	case bundle.RoleNode:
 		p.node()
+	case bundle.RoleLB:
+		p.lb()
 	default:
 		return nil, fmt.Errorf("planning: this installer cannot install the role %q", p.plan.Role)
 	}

@@ -36,9 +36,13 @@ func describe(t *testing.T, s *sitetest.Site, w what) (string, installer.PlanDoc
 
 // Goldens are written anew with OFFGRID_GOLDEN=write; look at the difference before committing it.
 func TestThePlanOfEveryRole(t *testing.T) {
-	s := sitetest.New(t)
-	for _, w := range []what{{"etcd", "20.0.0.103"}, {"master", "20.0.0.100"}, {"node", "20.0.0.103"}} {
-		got, _ := describe(t, s, w)
+	s, balanced := sitetest.New(t), sitetest.NewBalanced(t)
+	for _, w := range []what{{"etcd", "20.0.0.103"}, {"master", "20.0.0.100"}, {"node", "20.0.0.103"}, {"lb", "20.0.0.112"}} {
+		site := s
+		if w.role == "lb" {
+			site = balanced
+		}
+		got, _ := describe(t, site, w)
 		name := filepath.Join("testdata", "plan", w.role+".golden")
 		if os.Getenv("OFFGRID_GOLDEN") == "write" {
 			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {

@@ -51,7 +51,7 @@ func healthNames() map[string]bool {
 func known(t *testing.T) func(word string) error {
 	tests, sources := readTree(t, "..", "_test.go"), readTree(t, ".", ".go")
 	kinds := UndoKinds()
-	for _, kind := range []string{kindWait, kindApply, kindToken, kindMark} {
+	for _, kind := range []string{kindWait, kindApply, kindToken, kindMark, kindTry} {
 		kinds[kind] = nil
 	}
 	health := healthNames()

@@ -115,19 +115,6 @@ func (p *planner) kernel() {
 	}
 }
 
-// places reports whether the role brings a file below dir itself.
-func (p *planner) places(dir string) bool {
-	if slices.ContainsFunc(p.index.Files, func(f bundle.File) bool { return strings.HasPrefix(f.Path, dir) }) {
-		return true
-	}
-	for _, f := range p.packFiles() {
-		if strings.HasPrefix(f.Path, dir) {
-			return true
-		}
-	}
-	return false
-}
-
 // packages are installed from the copy on the host's own disk: the medium may be pulled at any moment.
 func (p *planner) packages() {
 	if len(p.index.Packages) == 0 {
@@ -159,7 +146,16 @@ func (p *planner) packFiles() []hostpack.File {
 }
 
 func (p *planner) packFile(f hostpack.File) {
-	p.text(f.Path, host.Meta{Mode: fs.FileMode(f.Mode), Owner: f.Owner, Group: f.Group}, f.Data, f.Secret, "")
+	data := f.Data
+	if f.Fill {
+		filled, err := fill(f, p.in.Host, p.in.Facts)
+		if err != nil {
+			p.fail("%w", err)
+			return
+		}
+		data = filled
+	}
+	p.text(f.Path, host.Meta{Mode: fs.FileMode(f.Mode), Owner: f.Owner, Group: f.Group}, data, f.Secret, "")
 }
 
 // clock starts chrony before anything that judges certificates.

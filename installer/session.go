@@ -46,6 +46,8 @@ type Job struct {
 	Facts    *Facts
 	Roles    []RoleJob
 	Findings []Finding
+
+	unplanned error // why a role has no plan, when it is not for want of a pack
 }
 
 // Close closes the bundles.
@@ -119,7 +121,13 @@ func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundl
 			continue
 		}
 		r.Plan, err = NewPlan(PlanInput{Bundle: r.Bundle, Pack: r.Input.Pack, Texts: r.Input.Texts, Host: job.Host, Facts: job.Facts,
-			Probe: s.Probe, Now: s.Now, Installer: s.Executable, Patience: s.Patience})
+			Probe: s.Probe, Now: s.Now, Installer: s.Executable, Patience: s.Patience,
+			Carried: s.local(RoleDir(r.Bundle.Role.Role))})
+		var away *addressError
+		if errors.As(err, &away) {
+			job.unplanned = err // preflight has a finding about the address, with what helps
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -284,6 +292,9 @@ func (s *Session) resumed(ctx context.Context, role string) ([]*Job, error) {
 			return nil, err
 		}
 		job, err := s.prepare(ctx, Want{Roles: []string{in.Role}, IP: in.IP}, []*bundle.Bundle{b})
+		if err == nil {
+			err = job.unplanned
+		}
 		if err == nil && job.Roles[0].Plan == nil {
 			err = fmt.Errorf("reading %s: it holds no pack for %s", RoleDir(in.Role), in.IP)
 		}

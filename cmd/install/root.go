@@ -130,12 +130,12 @@ others goes on by itself.
 
 // requestFlags adds the flags that say what is to be installed.
 func (a *app) requestFlags(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&a.roles, "role", nil, "etcd, master or node; several with commas")
+	cmd.Flags().StringSliceVar(&a.roles, "role", nil, "etcd, master, node or lb; several with commas")
 	cmd.Flags().StringVar(&a.ip, "ip", "", "address of this host in the cluster file")
 	cmd.Flags().StringVar(&a.bundle, "bundle", "", "bundle, or directory with bundles")
 	cmd.MarkFlagFilename("bundle", "bundle")
 	cmd.RegisterFlagCompletionFunc("role", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode}, cobra.ShellCompDirectiveNoFileComp
+		return installer.RoleOrder(), cobra.ShellCompDirectiveNoFileComp
 	})
 }
 

@@ -18,22 +18,24 @@ type Package struct {
 	Name, EVR, Arch string
 	Requires        []string // names of packages
 	Units           []string // names of units whose files it brings
+	Configs         []string // settings that it brings, each in a directory of its own
 }
 
 // File is the content of the package's file.
 func (p Package) File() string {
-	return fmt.Sprintf("rpm %s %s %s\nrequires %s\nunits %s\n", p.Name, p.EVR, p.Arch,
-		strings.Join(p.Requires, " "), strings.Join(p.Units, " "))
+	return fmt.Sprintf("rpm %s %s %s\nrequires %s\nunits %s\nconfigs %s\n", p.Name, p.EVR, p.Arch,
+		strings.Join(p.Requires, " "), strings.Join(p.Units, " "), strings.Join(p.Configs, " "))
 }
 
 // parsePackage is the reverse of File.
 func parsePackage(text string) (Package, bool) {
 	lines := strings.Split(text, "\n")
 	head := strings.Fields(lines[0])
-	if len(head) != 4 || head[0] != "rpm" || len(lines) < 3 {
+	if len(head) != 4 || head[0] != "rpm" || len(lines) < 4 {
 		return Package{}, false
 	}
-	return Package{head[1], head[2], head[3], strings.Fields(lines[1])[1:], strings.Fields(lines[2])[1:]}, true
+	words := func(i int) []string { return strings.Fields(lines[i])[1:] }
+	return Package{head[1], head[2], head[3], words(1), words(2), words(3)}, true
 }
 
 // rpm is the fake of rpm 4.11.
@@ -157,7 +159,40 @@ func (h *Host) rpmPlace(p Package) error {
 			return err
 		}
 	}
+	for _, c := range p.Configs {
+		if err := h.placeConfig(c, p.Name); err != nil {
+			return err
+		}
+	}
 	return h.put(path.Join(rpmDB, p.Name+"."+p.Arch), []byte(p.File()), host.Meta{Mode: 0o644})
+}
+
+// packaged is what settings are as a package brings them.
+func packaged(name string) string { return "as " + name + " brings it\n" }
+
+// placeConfig makes a package's settings unless there are some.
+func (h *Host) placeConfig(file, name string) error {
+	if h.Get(file) != "" {
+		return nil
+	}
+	if err := os.MkdirAll(h.real(path.Dir(file), true), 0o755); err != nil {
+		return err
+	}
+	return h.put(file, []byte(packaged(name)), host.Meta{Mode: 0o644})
+}
+
+// dropConfig removes a package's settings with their directory; changed ones are kept beside, as rpm does.
+func (h *Host) dropConfig(file, name string) error {
+	if now := h.Get(file); now != "" && now != packaged(name) {
+		return os.Rename(h.real(file, false), h.real(file, false)+".rpmsave")
+	}
+	if err := h.drop(file); err != nil {
+		return err
+	}
+	if err := os.Remove(h.real(path.Dir(file), true)); err != nil && !os.IsNotExist(err) && !os.IsExist(err) {
+		return err
+	}
+	return nil
 }
 
 func (h *Host) rpmErase(argv []string, test bool, args []string) error {
@@ -186,6 +221,11 @@ func (h *Host) rpmErase(argv []string, test bool, args []string) error {
 		err := h.change(func() error {
 			for _, u := range p.Units {
 				if err := h.drop(unitVendor + u); err != nil {
+					return err
+				}
+			}
+			for _, c := range p.Configs {
+				if err := h.dropConfig(c, p.Name); err != nil {
 					return err
 				}
 			}

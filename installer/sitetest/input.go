@@ -30,13 +30,16 @@ func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest
 		Format: bundle.Format, Role: role, Platform: bundle.Platform{OS: "linux", Arch: "amd64", Family: "el7"}, Hosts: s.Table,
 		Cluster: bundle.Cluster{
 			ID: Cluster, Name: "plant", Serial: 1, Lock: bundle.DigestOf([]byte("lock")), NotBefore: s.time.AddDate(0, -1, 0),
-			APIServer: "https://20.0.0.100:6443", ServiceCIDR: "10.0.0.0/24", PodCIDR: "10.244.0.0/16", DNSIP: "10.0.0.2", DNSDomain: "cluster.local",
+			APIServer: s.apiServer(), VIP: s.vip, ServiceCIDR: "10.0.0.0/24", PodCIDR: "10.244.0.0/16", DNSIP: "10.0.0.2", DNSDomain: "cluster.local",
 			Policy: bundle.Policy{Firewall: "disable", SELinux: "disabled", DisableIPv6: true, NTPFallback: "20.0.0.100", MaxSkewSeconds: 2,
 				EtcdDataDir: "/var/lib/etcd/default.etcd", ProxyMode: "ipvs", KubeVersion: "v1.20.15", EtcdVersion: "v3.4.26", DockerVersion: "20.10.24"},
 		},
 		Modules: []string{"br_netfilter"},
 		Sysctls: []bundle.Setting{{Key: "net.bridge.bridge-nf-call-iptables", Value: "1"}, {Key: "net.ipv4.ip_forward", Value: "1"}},
 	}}
+	if s.vip != "" {
+		r.index.Cluster.Policy.CNI, r.index.Cluster.Policy.CheckImage = "flannel", "docker.io/library/busybox:1.28.4"
+	}
 	r.text("/etc/modules-load.d/k8s.conf", "br_netfilter\n", "root")
 	r.text("/etc/sysctl.d/k8s.conf", "net.ipv4.ip_forward = 1\n", "root")
 	r.rpm("chrony", "chronyd.service")
@@ -48,6 +51,8 @@ func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest
 		s.master(r)
 	case bundle.RoleNode:
 		s.node(r)
+	case bundle.RoleLB:
+		s.lb(r)
 	}
 	slices.SortFunc(r.index.Artifacts, func(a, b bundle.Artifact) int { return cmp.Compare(a.Name, b.Name) })
 	slices.SortFunc(r.index.Files, func(a, b bundle.File) int { return cmp.Compare(a.Path, b.Path) })
@@ -107,7 +112,11 @@ func program(name string) string {
 }
 
 func (r *roleInput) rpm(name string, units ...string) {
-	p := hosttest.Package{Name: name, EVR: "1.0-1.el7", Arch: "x86_64", Units: units}
+	r.rpmOf(hosttest.Package{Name: name, EVR: "1.0-1.el7", Arch: "x86_64", Units: units})
+}
+
+func (r *roleInput) rpmOf(p hosttest.Package) {
+	name := p.Name
 	file := name + "-1.0-1.el7.x86_64.rpm"
 	r.artifact(file, bundle.KindPackage, "1.0-1.el7", []byte(p.File()))
 	r.index.Packages = append(r.index.Packages, bundle.Package{Name: name, Version: "1.0", Release: "1.el7", Arch: "x86_64", Artifact: file})
@@ -196,11 +205,13 @@ func (s *Site) pack(t testing.TB, role string, h bundle.Host) []byte {
 		}
 		pair("/opt/kubernetes/ssl/apiserver", "root", s.pki.server(t, s.pki.kube, "kube-apiserver"))
 		pair("/opt/kubernetes/ssl/apiserver-etcd-client", "root", s.pki.client(t, s.pki.etcd, "kube-apiserver-etcd-client"))
-		add("/root/.kube/config", 0o600, "root", true, s.pki.kubeconfig("https://"+h.IP+":6443", s.pki.client(t, s.pki.kube, "kubernetes-admin"), ""))
+		add("/root/.kube/config", 0o600, "root", true, s.pki.kubeconfig(s.adminServer(h), s.pki.client(t, s.pki.kube, "kubernetes-admin"), ""))
 		p.Token = &hostpack.Token{ID: "abcdef", Secret: "0123456789abcdef", TTLSeconds: 2592000}
 	case bundle.RoleNode:
 		pair("/opt/kubernetes/ssl/kubelet-server", "root", s.pki.server(t, s.pki.kube, "system:node:"+h.NodeName))
-		add("/opt/kubernetes/cfg/bootstrap.kubeconfig", 0o600, "root", true, s.pki.kubeconfig("https://20.0.0.100:6443", nil, "abcdef.0123456789abcdef"))
+		add("/opt/kubernetes/cfg/bootstrap.kubeconfig", 0o600, "root", true, s.pki.kubeconfig(s.apiServer(), nil, "abcdef.0123456789abcdef"))
+	case bundle.RoleLB:
+		p.Files = append(p.Files, keepalived())
 	}
 	slices.SortFunc(p.Files, func(a, b hostpack.File) int { return cmp.Compare(a.Path, b.Path) })
 	data, err := hostpack.Seal(p)

@@ -33,6 +33,8 @@ func (s *Site) answer(u *url.URL, p installer.Probe) (int, string) {
 		return 200, "ipvs"
 	case u.Port() == "2379":
 		return s.answerEtcd(ip, u.Path, p)
+	case u.Port() == "6443" && ip == s.vip && s.holder() != "" && s.apiUp(""), u.Port() == "6443" && s.balances(ip) && s.apiUp(""):
+		return s.answerAPI(u.Path, p)
 	case u.Port() == "6443" && s.apiUp(ip):
 		return s.answerAPI(u.Path, p)
 	}

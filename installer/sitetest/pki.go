@@ -72,9 +72,10 @@ func (p *pki) sign(t testing.TB, ca *cert, template *x509.Certificate) *cert {
 func (p *pki) server(t testing.TB, ca *cert, name string) *cert {
 	t.Helper()
 	var ips []net.IP
-	for _, h := range Table() {
+	for _, h := range append(Table(), Balancers()...) {
 		ips = append(ips, net.ParseIP(h.IP))
 	}
+	ips = append(ips, net.ParseIP(VIP))
 	return p.sign(t, ca, &x509.Certificate{Subject: pkix.Name{CommonName: name}, IPAddresses: append(ips, net.ParseIP("127.0.0.1")),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}})
 }

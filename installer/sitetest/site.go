@@ -30,6 +30,7 @@ type Site struct {
 	Table []bundle.Host
 
 	dir     string // of the bundles
+	vip     string // address that load balancers hold; "" on a site without
 	pki     *pki
 	objects map[string]string // of the cluster: what kubectl applied, by name
 	time    time.Time
@@ -45,10 +46,31 @@ func Table() []bundle.Host {
 	}
 }
 
-// New makes a site whose hosts are as CentOS leaves them, with bundles of all roles.
+// Balancers are the tutorial's load balancers.
+func Balancers() []bundle.Host {
+	return []bundle.Host{{Name: "lb01", IP: "20.0.0.112", Roles: []string{"lb"}}, {Name: "lb02", IP: "20.0.0.113", Roles: []string{"lb"}}}
+}
+
+// VIP is the address that the balancers of NewBalanced hold.
+const VIP = "20.0.0.110"
+
+// New makes a site whose hosts are as CentOS leaves them, with bundles of all roles but lb: it has no pod network, and its
+// nodes talk to the first master.
 func New(t testing.TB) *Site {
 	t.Helper()
-	s := &Site{Hosts: map[string]*hosttest.Host{}, Table: Table(), dir: t.TempDir(), objects: map[string]string{},
+	return newSite(t, Table(), "")
+}
+
+// NewBalanced makes the tutorial's whole site: with load balancers, through which everybody talks to the masters, a pod
+// network and DNS.
+func NewBalanced(t testing.TB) *Site {
+	t.Helper()
+	return newSite(t, append(Table(), Balancers()...), VIP)
+}
+
+func newSite(t testing.TB, table []bundle.Host, vip string) *Site {
+	t.Helper()
+	s := &Site{Hosts: map[string]*hosttest.Host{}, Table: table, vip: vip, dir: t.TempDir(), objects: map[string]string{},
 		time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	s.pki = newPKI(t, s.time)
 	for _, h := range s.Table {
@@ -56,6 +78,9 @@ func New(t testing.TB) *Site {
 	}
 	for _, role := range []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode} {
 		s.write(t, role)
+	}
+	if vip != "" {
+		s.write(t, bundle.RoleLB)
 	}
 	return s
 }
@@ -111,7 +136,6 @@ func (s *Site) host(t testing.TB, planned bundle.Host) *hosttest.Host {
 	for line, says := range map[string]string{
 		"id -u":          "0\n",
 		"uname -m":       "x86_64\n",
-		"ip -o -4 addr":  "1: lo    inet 127.0.0.1/8 scope host lo\n2: eth0    inet " + planned.IP + "/24 brd 20.0.0.255 scope global eth0\n",
 		"ip -4 route":    "default via 20.0.0.1 dev eth0\n20.0.0.0/24 dev eth0 proto kernel scope link src " + planned.IP + "\n",
 		"ss":             "State Recv-Q Send-Q Local Address:Port Peer Address:Port\nLISTEN 0 128 *:22 *:* users:((\"sshd\",pid=900,fd=3))\n",
 		"df":             "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/mapper/centos-root 41943040 1048576 40894464 3% /\n",
@@ -121,6 +145,8 @@ func (s *Site) host(t testing.TB, planned bundle.Host) *hosttest.Host {
 	} {
 		h.Script(line, hosttest.Says(says))
 	}
+	h.Script("ip -o -4 addr", func(string, []string) (string, error) { return s.addresses(planned.IP), nil })
+	h.Script("nginx -t", hosttest.Says(""))
 	h.Script("/opt/kubernetes/bin/kubectl", s.kubectl)
 	return h
 }
@@ -195,7 +221,7 @@ func (s *Site) Settle() error {
 	for name := range s.objects {
 		known = known || strings.HasPrefix(name, "bootstrap-token-")
 	}
-	if !known || !s.apiUp("20.0.0.100") {
+	if !known || s.vip == "" && !s.apiUp("20.0.0.100") || s.vip != "" && (s.holder() == "" || !s.apiUp("")) {
 		return nil
 	}
 	for ip, h := range s.Hosts {

@@ -1,0 +1,69 @@
+package sitetest
+
+import (
+	"slices"
+
+	"offgrid/bundle"
+	"offgrid/bundle/hostpack"
+	"offgrid/installer/hosttest"
+)
+
+// apiServer is what nodes talk to.
+func (s *Site) apiServer() string {
+	if s.vip != "" {
+		return "https://" + s.vip + ":6443"
+	}
+	return "https://20.0.0.100:6443"
+}
+
+// adminServer is what the operator's kubeconfig on a master names.
+func (s *Site) adminServer(h bundle.Host) string {
+	if s.vip != "" {
+		return s.apiServer()
+	}
+	return "https://" + h.IP + ":6443"
+}
+
+// lb is what a load balancer's role has besides what all have.
+func (s *Site) lb(r *roleInput) {
+	r.index.Modules, r.index.Sysctls, r.index.Files = nil, nil, nil
+	r.index.Artifacts = slices.DeleteFunc(r.index.Artifacts, func(a bundle.Artifact) bool { return a.Kind == bundle.KindText })
+	for _, name := range []string{"nginx", "keepalived"} {
+		config := "/etc/" + name + "/" + name + ".conf"
+		r.rpmOf(hosttest.Package{Name: name, EVR: "1.0-1.el7", Arch: "x86_64", Units: []string{name + ".service"}, Configs: []string{config}})
+		r.index.Units = append(r.index.Units, bundle.Unit{Name: name + ".service", Package: name, Restarts: []string{config}})
+	}
+	r.text("/etc/nginx/nginx.conf", "stream { upstream api { server 20.0.0.100:6443; server 20.0.0.101:6443; } }\n", "root")
+	r.dirs("root", "", "/var/log/nginx")
+}
+
+// keepalived is a balancer's settings as its pack has them.
+func keepalived() hostpack.File {
+	return hostpack.File{Path: "/etc/keepalived/keepalived.conf", Mode: 0o600, Owner: "root", Group: "root", Secret: true, Fill: true,
+		Data: []byte("vrrp_instance api {\n  interface {{INTERFACE}}\n  unicast_src_ip {{IP}}\n  virtual_ipaddress { " + VIP + "/24 dev {{INTERFACE}} }\n}\n")}
+}
+
+// holder is the balancer that has the shared address: the first whose nginx and keepalived run. "" when none has.
+func (s *Site) holder() string {
+	for _, h := range s.Table {
+		if slices.Contains(h.Roles, bundle.RoleLB) && s.balances(h.IP) {
+			return h.IP
+		}
+	}
+	return ""
+}
+
+func (s *Site) balances(ip string) bool {
+	_, there := s.Hosts[ip]
+	return there && s.up(ip, "nginx.service") && s.up(ip, "keepalived.service")
+}
+
+// addresses is what ip addr show says on a host: the one that holds the shared address has that, too.
+func (s *Site) addresses(ip string) string {
+	const lines = "1: lo    inet 127.0.0.1/8 scope host lo\n2: eth0    inet "
+	text := lines + ip + "/24 brd 20.0.0.255 scope global eth0\n"
+	if s.vip != "" && s.holder() == ip {
+		text += "2: eth0    inet " + s.vip + "/24 scope global secondary eth0\n"
+	}
+	return text
+}
