@@ -92,13 +92,15 @@ host_exec() {
 	)
 }
 
-# host_kill NAME: all its processes end at once, as when the power goes; what was written stays written.
+# host_kill NAME: all its processes end at once, as when the power goes, and nothing answers at its address any more; what was
+# written stays written.
 host_kill() {
 	local pid dir
 	dir=$(host_dir "$1")
 	if pid=$(cat "$dir/supervisor" 2>/dev/null) && grep -q supervise "/proc/$pid/cmdline" 2>/dev/null; then kill -9 "$pid" || true; fi
 	if pid=$(host_leader "$1"); then kill -9 "$pid" || true; fi
 	cgroup_remove "$dir/cgroups"
+	net_down "$1"
 	rm -f "$dir/supervisor" "$dir/leader"
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -149,5 +151,38 @@ func TestEveryHostInTheLabsCatalogueIsTheMirror(t *testing.T) {
 		if strings.HasSuffix(path, ".source") && !strings.HasPrefix(value, testAddress+"/") {
 			t.Errorf("%s = %q, want an image of the mirror", path, value)
 		}
+	}
+}
+
+func TestAReleaseThatTheLabServesBesidesIsAdded(t *testing.T) {
+	lab, err := read(realCatalogue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists := t.TempDir()
+	served := strings.Repeat("5", 128) + "  ./dl.k8s.io/v1.20.13/kubernetes-server-linux-amd64.tar.gz\n" +
+		strings.Repeat("6", 128) + "  ./dl.k8s.io/v1.20.15/kubernetes-server-linux-amd64.tar.gz\n"
+	if err := os.WriteFile(filepath.Join(lists, "sha512"), []byte(served), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // a second time there is nothing to add
+		if err := addReleases(lab, lists); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := download(lab, "kubernetes-server")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range d.Releases {
+		got = append(got, r.Version+" "+r.URL)
+	}
+	want := []string{
+		"v1.20.15 https://dl.k8s.io/v1.20.15/kubernetes-server-linux-amd64.tar.gz",
+		"v1.20.13 https://dl.k8s.io/v1.20.13/kubernetes-server-linux-amd64.tar.gz",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("releases:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -31,6 +32,30 @@ func differ(c *catalogue.Catalogue) error {
 		if err := d.apply(c); err != nil {
 			return fmt.Errorf("making the difference at %s: %w", d.path, err)
 		}
+	}
+	return nil
+}
+
+// addReleases lets the catalogue name the releases of Kubernetes that the lab serves besides its own.
+func addReleases(c *catalogue.Catalogue, lists string) error {
+	data, err := os.ReadFile(filepath.Join(lists, "sha512"))
+	if err != nil {
+		return err
+	}
+	d, err := download(c, "kubernetes-server")
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		f := strings.Fields(line)
+		if len(f) != 2 {
+			continue
+		}
+		version, ok := strings.CutPrefix(filepath.Dir(f[1]), "dl.k8s.io/")
+		if !ok || slices.ContainsFunc(d.Releases, func(r catalogue.Release) bool { return r.Version == version }) {
+			continue
+		}
+		d.Releases = append(d.Releases, catalogue.Release{Version: version, URL: "https://" + strings.TrimPrefix(f[1], "./"), SHA512: f[0]})
 	}
 	return nil
 }

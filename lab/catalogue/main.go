@@ -97,6 +97,9 @@ func packages(c *catalogue.Catalogue, out io.Writer) error {
 }
 
 func derive(c *catalogue.Catalogue, address, lists, out string) error {
+	if err := addReleases(c, lists); err != nil {
+		return err
+	}
 	if err := (upstream{address: address, digest: digests(lists)}).move(c); err != nil {
 		return err
 	}
