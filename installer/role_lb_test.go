@@ -117,3 +117,39 @@ func TestBalancersMastersAndNodesMayBeInstalledInAnyOrder(t *testing.T) {
 		})
 	}
 }
+
+// The operator's kubeconfig on a master names the balancers' address: a master must not need them for its own work.
+func TestAMasterIsDoneBeforeAnyBalancerIsThere(t *testing.T) {
+	s := sitetest.NewBalanced(t)
+	for _, w := range []what{{"etcd", "20.0.0.100"}, {"etcd", "20.0.0.104"}, {"master", "20.0.0.101"}} {
+		o, err := install(t.Context(), s, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w.role == "master" && !o.Done {
+			t.Errorf("%+v", o.Waiting)
+		}
+	}
+	for _, name := range []string{"cluster-jobs", "flannel", "coredns"} {
+		if s.Object(name+".yaml") != "applied" || s.Object("offgrid-"+name) == "" {
+			t.Errorf("%s was not applied, or has no mark", name)
+		}
+	}
+}
+
+func TestANodeWaitsForTheBalancersAddressByName(t *testing.T) {
+	s := sitetest.NewBalanced(t)
+	for _, w := range theWholeTable() {
+		if _, err := install(t.Context(), s, w); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, err := s.Session("20.0.0.104").Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "waiting for the API server https://20.0.0.110:6443 (of the load balancers lb01 (20.0.0.112), lb02 (20.0.0.113))"
+	if got := all[len(all)-1].Waiting; !strings.Contains(got, want) {
+		t.Errorf("waits %q, want %q in it", got, want)
+	}
+}

@@ -10,7 +10,8 @@ const (
 )
 
 // master plans an API server with its two companions. They are started only when etcd can answer: without it they would
-// end and start again until systemd gives up.
+// end and start again until systemd gives up. What is done to the cluster is done by whichever master comes first, always
+// through its own API server: the address that kubeconfigs name may be that of balancers, which may come later.
 func (p *planner) master() {
 	p.base()
 	p.phase(phaseServices)
@@ -18,11 +19,31 @@ func (p *planner) master() {
 	p.units(func(bundle.Unit) bool { return true })
 	p.phase(phaseCluster)
 	p.add(&WaitStep{Name: "the API server of this host", Wait: p.own(), Probe: p.apiReady()})
-	if p.places(clusterJobs) {
-		p.add(&ApplyStep{Name: "cluster-jobs", Manifest: clusterJobs, Kubectl: kubectlPath, Kubeconfig: adminKubeconfig})
+	addons := p.addons()
+	for i, a := range addons {
+		if i == 1 {
+			break
+		}
+		p.apply(a)
 	}
 	if p.in.Pack != nil && p.in.Pack.Token != nil {
-		p.add(&TokenStep{Token: *p.in.Pack.Token, Kubectl: kubectlPath, Kubeconfig: adminKubeconfig, Now: p.in.Now})
+		p.add(&TokenStep{Token: *p.in.Pack.Token, Kubectl: kubectlPath, Kubeconfig: adminKubeconfig, Server: ownAPI(p.index, p.in.Host), Now: p.in.Now})
+	}
+	for _, a := range addons[min(1, len(addons)):] {
+		p.apply(a)
 	}
 	p.add(&WaitStep{Name: "leaders of scheduler and controller-manager", Wait: p.own(), Probe: p.leases()})
+}
+
+// addons are what the master applies, in order; the first one gives nodes their rights.
+func (p *planner) addons() []bundle.Addon {
+	if len(p.index.Addons) == 0 && p.places(clusterJobs) {
+		return []bundle.Addon{{Name: "cluster-jobs", Path: clusterJobs}}
+	}
+	return p.index.Addons
+}
+
+func (p *planner) apply(a bundle.Addon) {
+	p.add(&ApplyStep{Name: a.Name, Manifest: a.Path, Kubectl: kubectlPath, Kubeconfig: adminKubeconfig, Server: ownAPI(p.index, p.in.Host),
+		Serial: p.index.Cluster.Serial})
 }

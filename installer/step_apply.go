@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
 	"offgrid/bundle"
@@ -23,7 +24,12 @@ type ApplyStep struct {
 	Manifest   string // path on the host
 	Kubectl    string // path on the host
 	Kubeconfig string // path on the host
+	Server     string // the API server of this very master; "": the one that the kubeconfig names, which may be a balancer's
+	Serial     int64  // of the bundle: what a newer one has applied is left alone
 }
+
+// markLabel is on the ConfigMaps that record what was applied.
+const markLabel = "offgrid/addon"
 
 // markNamespace is where the marks are.
 const markNamespace = "kube-system"
@@ -40,7 +46,11 @@ func (s *ApplyStep) mark() string { return "offgrid-" + s.Name }
 // kubectl is a command line; no answer within 20 seconds is an error. What kubectl remembers of the API server it would
 // leave in /root/.kube, where nobody takes it away.
 func (s *ApplyStep) kubectl(args ...string) []string {
-	return append([]string{s.Kubectl, "--kubeconfig", s.Kubeconfig, "--cache-dir=" + path.Join(StateDir, "kubectl"), "--request-timeout=20s"}, args...)
+	argv := []string{s.Kubectl, "--kubeconfig", s.Kubeconfig, "--cache-dir=" + path.Join(StateDir, "kubectl"), "--request-timeout=20s"}
+	if s.Server != "" {
+		argv = append(argv, "--server="+s.Server)
+	}
+	return append(argv, args...)
 }
 
 // Check implements Step. While the API server does not answer the step is Pending.
@@ -55,17 +65,29 @@ func (s *ApplyStep) Check(ctx context.Context, h host.Host) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	out, err := h.Run(ctx, nil, s.kubectl("get", "configmap", s.mark(), "-n", markNamespace, "--ignore-not-found", "-o", "jsonpath={.data.digest}")...)
+	out, err := h.Run(ctx, nil, s.kubectl("get", "configmap", s.mark(), "-n", markNamespace, "--ignore-not-found", "-o", "jsonpath={.data.digest} {.data.serial}")...)
 	if err != nil {
 		if noAnswer(err) {
 			return Status{State: Pending, Why: "waiting for the API server: " + lastLine(err)}, nil
 		}
 		return Status{}, err
 	}
-	if strings.TrimSpace(string(out)) != want.String() {
-		return Status{State: Needed}, nil
+	return s.judge(string(out), want), nil
+}
+
+// judge compares what the mark says with what is wanted.
+func (s *ApplyStep) judge(mark string, want bundle.Digest) Status {
+	words := append(strings.Fields(mark), "", "")
+	serial, err := strconv.ParseInt(words[1], 10, 64)
+	switch {
+	case words[0] == want.String():
+		return Status{State: Satisfied}
+	case words[0] == "":
+		return Status{State: Needed, Why: "the cluster has not got it yet"}
+	case err == nil && serial > s.Serial:
+		return Status{State: Satisfied, Why: "a master with a newer bundle has applied another one"}
 	}
-	return Status{State: Satisfied}, nil
+	return Status{State: Needed, Why: "it has changed"}
 }
 
 // noAnswer reports whether kubectl failed because the API server does not answer, or not yet with all it has.
@@ -105,8 +127,8 @@ func (s *ApplyStep) Do(ctx context.Context, h host.Host) error {
 	mark, err := json.Marshal(map[string]any{
 		"apiVersion": "v1",
 		"kind":       "ConfigMap",
-		"metadata":   map[string]string{"name": s.mark(), "namespace": markNamespace},
-		"data":       map[string]string{"digest": bundle.Digest.String(d)},
+		"metadata":   map[string]any{"name": s.mark(), "namespace": markNamespace, "labels": map[string]string{markLabel: s.Name}},
+		"data":       map[string]string{"digest": bundle.Digest.String(d), "serial": strconv.FormatInt(s.Serial, 10)},
 	})
 	if err != nil {
 		return err

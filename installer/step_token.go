@@ -24,6 +24,7 @@ type TokenStep struct {
 	Token      hostpack.Token
 	Kubectl    string // path on the host
 	Kubeconfig string // path on the host
+	Server     string // as of ApplyStep
 	Now        func() time.Time
 }
 
@@ -36,7 +37,7 @@ func (s *TokenStep) Line() Line {
 }
 
 func (s *TokenStep) apply() *ApplyStep {
-	return &ApplyStep{Kubectl: s.Kubectl, Kubeconfig: s.Kubeconfig}
+	return &ApplyStep{Kubectl: s.Kubectl, Kubeconfig: s.Kubeconfig, Server: s.Server}
 }
 
 func (s *TokenStep) secret() string { return "bootstrap-token-" + s.Token.ID }

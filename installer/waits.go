@@ -276,6 +276,9 @@ func (p *planner) dockerReady() probeFunc {
 // endpoint names the API server that nodes talk to, for messages.
 func (p *planner) endpoint() string {
 	server := p.index.Cluster.APIServer
+	if vip := p.index.Cluster.VIP; vip != "" && strings.Contains(server, "//"+vip+":") {
+		return server + " (of the load balancers " + hostNames(hostsWith(p.index, bundle.RoleLB)) + ")"
+	}
 	for _, h := range hostsWith(p.index, bundle.RoleMaster) {
 		if strings.Contains(server, "//"+h.IP+":") {
 			return server + " (" + h.Name + ")"
@@ -317,7 +320,7 @@ func (p *planner) nodeCertificate() probeFunc {
 }
 
 // nodeRegistered is satisfied when the cluster knows the node with the version that the bundle brought. Ready or not is
-// not asked: that takes a pod network.
+// not asked: that takes a pod network, which has a wait of its own.
 func (p *planner) nodeRegistered() probeFunc {
 	return func(ctx context.Context, h host.Host) (Status, error) {
 		ready, version, why := nodeState(ctx, p.in.Probe, h, p.role(), p.in.Host)
@@ -326,8 +329,10 @@ func (p *planner) nodeRegistered() probeFunc {
 			return pending("waiting for the node in the cluster: %s", why)
 		case version != p.index.Cluster.Policy.KubeVersion:
 			return pending("waiting for kubelet %s: the cluster knows the node with %s", p.index.Cluster.Policy.KubeVersion, version)
-		case !ready:
+		case !ready && !hasNetwork(p.index):
 			return Status{State: Satisfied, Why: "registered; NotReady until the cluster has a pod network, which is right at this point"}, nil
+		case !ready:
+			return Status{State: Satisfied, Why: "registered"}, nil
 		}
 		return Status{State: Satisfied, Why: "registered and Ready"}, nil
 	}
@@ -335,35 +340,10 @@ func (p *planner) nodeRegistered() probeFunc {
 
 // nodeState asks the cluster about this node with kubelet's own certificate. why says what is missing.
 func nodeState(ctx context.Context, probe Prober, h host.Host, r *RoleInput, own bundle.Host) (ready bool, version, why string) {
-	pair, err := host.ReadFile(h, kubeletPair, probeLimit)
-	if err != nil {
-		return false, "", "kubelet has no certificate yet"
+	c, why := kubeletCredential(h, r)
+	if why != "" {
+		return false, "", why
 	}
-	c, _ := fileCredential(r, "bootstrap.kubeconfig")
-	c.token = ""
-	c.cert, c.key = splitPair(pair)
-	a, err := probe(ctx, c.probe(r.Index.Cluster.APIServer+"/api/v1/nodes/"+own.NodeName))
-	if err != nil {
-		return false, "", err.Error()
-	}
-	var node struct {
-		Status struct {
-			Conditions []struct{ Type, Status string } `json:"conditions"`
-			NodeInfo   struct {
-				KubeletVersion string `json:"kubeletVersion"`
-			} `json:"nodeInfo"`
-		} `json:"status"`
-	}
-	switch {
-	case a.Status == statusNotFound:
-		return false, "", "kubelet has not registered it yet"
-	case a.Status != statusOK:
-		return false, "", fmt.Sprintf("the API server answers %d: %s", a.Status, firstLine(a.Body))
-	case json.Unmarshal(a.Body, &node) != nil:
-		return false, "", "the answer is not a Node"
-	}
-	for _, c := range node.Status.Conditions {
-		ready = ready || c.Type == "Ready" && c.Status == "True"
-	}
-	return ready, node.Status.NodeInfo.KubeletVersion, ""
+	n, why := askNode(ctx, probe, c, r.Index, own)
+	return n.ready, n.version, why
 }

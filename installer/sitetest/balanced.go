@@ -1,7 +1,9 @@
 package sitetest
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	"offgrid/bundle"
 	"offgrid/bundle/hostpack"
@@ -66,4 +68,40 @@ func (s *Site) addresses(ip string) string {
 		text += "2: eth0    inet " + s.vip + "/24 scope global secondary eth0\n"
 	}
 	return text
+}
+
+// reached reports whether a kubectl finds an API server: the one that it is told to take, or the one that kubeconfigs name.
+func (s *Site) reached(argv []string) bool {
+	for _, a := range argv {
+		if server, ok := strings.CutPrefix(a, "--server=https://"); ok {
+			return s.apiUp(strings.TrimSuffix(server, ":6443"))
+		}
+	}
+	return s.apiUp("") && (s.vip == "" || s.holder() != "")
+}
+
+// ready reports whether a node is Ready: its kubelet runs, and somebody has applied the pod network.
+func (s *Site) ready(ip string) bool {
+	return s.vip != "" && s.objects["flannel.yaml"] == "applied" && s.up(ip, "kubelet.service")
+}
+
+// node is a Node object.
+func (s *Site) node(ip string) string {
+	status, message := "False", "runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady message:docker: network plugin is not ready: cni config uninitialized"
+	if s.ready(ip) {
+		status, message = "True", "kubelet is posting ready status"
+	}
+	return fmt.Sprintf(`{"metadata":{"name":"%s"},"status":{"addresses":[{"type":"InternalIP","address":"%s"}],`+
+		`"conditions":[{"type":"Ready","status":"%s","message":"%s"}],"nodeInfo":{"kubeletVersion":"v1.20.15"}}}`, ip, ip, status, message)
+}
+
+// nodes are the Node objects of the nodes that have registered.
+func (s *Site) nodes() string {
+	var all []string
+	for _, h := range s.Table {
+		if h.NodeName != "" && s.Hosts[h.IP].Get(kubeletPair) != "" {
+			all = append(all, s.node(h.IP))
+		}
+	}
+	return `{"items":[` + strings.Join(all, ",") + `]}`
 }

@@ -50,7 +50,7 @@ func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest
 	case bundle.RoleMaster:
 		s.master(r)
 	case bundle.RoleNode:
-		s.node(r)
+		s.nodeRole(r)
 	case bundle.RoleLB:
 		s.lb(r)
 	}
@@ -92,6 +92,12 @@ func (r *roleInput) file(path, kind, version string, mode uint32, owner, content
 
 func (r *roleInput) text(path, content, owner string) {
 	r.file(path, bundle.KindText, "", 0o644, owner, content)
+}
+
+func (r *roleInput) addon(name, content string) {
+	path := "/opt/kubernetes/cfg/" + name + ".yaml"
+	r.text(path, content, "root")
+	r.index.Addons = append(r.index.Addons, bundle.Addon{Name: name, Path: path})
 }
 
 func (r *roleInput) programs(dir, version string, names ...string) {
@@ -155,7 +161,11 @@ func (s *Site) master(r *roleInput) {
 	r.dirs("root", "empty", "/root/.kube")
 	r.programs("/opt/kubernetes/bin", "v1.20.15", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 	r.text("/opt/kubernetes/ssl/etcd-ca.pem", string(s.pki.etcd.pem), "root")
-	r.text("/opt/kubernetes/cfg/cluster-jobs.yaml", "kind: ClusterRoleBinding\n", "root")
+	r.addon("cluster-jobs", "kind: ClusterRoleBinding\n")
+	if s.vip != "" {
+		r.addon("flannel", "kind: DaemonSet\n")
+		r.addon("coredns", "kind: Deployment\n")
+	}
 	for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
 		r.unit(name+".service", "/opt/kubernetes/bin/"+name, "/opt/kubernetes/cfg/"+name)
 	}
@@ -165,7 +175,7 @@ func (s *Site) master(r *roleInput) {
 	}
 }
 
-func (s *Site) node(r *roleInput) {
+func (s *Site) nodeRole(r *roleInput) {
 	r.kubernetes(s.pki.kube.pem)
 	r.dirs("root", "empty", "/etc/docker")
 	r.dirs("root", "", "/var/lib/kubelet")

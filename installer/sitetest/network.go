@@ -94,8 +94,12 @@ func (s *Site) answerAPI(path string, p installer.Probe) (int, string) {
 		return 200, `{"items":[` + binding + `]}`
 	case strings.HasSuffix(path, "/componentstatuses"):
 		return 200, `{"items":[{"metadata":{"name":"etcd-0"},"conditions":[{"type":"Healthy","status":"True"}]}]}`
+	case path == "/api/v1/nodes":
+		return 200, s.nodes()
 	case strings.HasPrefix(path, "/api/v1/nodes/"):
-		return 200, `{"status":{"conditions":[{"type":"Ready","status":"False"}],"nodeInfo":{"kubeletVersion":"v1.20.15"}}}`
+		return 200, s.node(strings.TrimPrefix(path, "/api/v1/nodes/"))
+	case strings.HasSuffix(path, "/pods"):
+		return 200, `{"items":[]}`
 	}
 	return 404, ""
 }

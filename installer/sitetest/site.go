@@ -153,7 +153,7 @@ func (s *Site) host(t testing.TB, planned bundle.Host) *hosttest.Host {
 
 // kubectl works on the cluster's objects as long as an API server answers.
 func (s *Site) kubectl(stdin string, argv []string) (string, error) {
-	if !s.apiUp("") {
+	if !s.reached(argv) {
 		return "", hosttest.Exit(argv, 1, "", "The connection to the server 20.0.0.100:6443 was refused - did you specify the right host or port?")
 	}
 	if at := slices.Index(argv, "get"); at >= 0 {
