@@ -147,6 +147,12 @@ func kinds(b *bundle.Bundle) map[string]func() []Step {
 		"carry": func() []Step {
 			return []Step{&CarryStep{Bundle: b, Executable: "/mnt/usb/install", Role: "node", IP: "20.0.0.103", Host: "node01"}}
 		},
+		"keep": func() []Step {
+			old := bundle.DigestOf([]byte("old"))
+			carry := &CarryStep{Bundle: b, Executable: "/mnt/usb/install", Role: "node", IP: "20.0.0.103", Host: "node01"}
+			return []Step{carry, &KeepStep{Role: "node", Record: upgradeRecord{Role: "node", IP: "20.0.0.103", State: upgradeBegun,
+				Programs: []keptProgram{{Path: "/etc/motd", Digest: old}}, Ailing: []string{}, Added: []string{}, Gone: []string{}}}}
+		},
 		"file": func() []Step {
 			return []Step{
 				fileStep("/etc/same", "same", 0o644), fileStep("/etc/motd", "new", 0o600), fileStep("/etc/big", "small", 0o644),

@@ -31,6 +31,8 @@ type Plan struct {
 	Host   bundle.Host
 	Bundle bundle.Digest // of the bundle's root
 	Phases []Phase
+	// Upgrade is what the plan changes of a version that is on the host already; nil when there is none.
+	Upgrade *Upgrade
 }
 
 // ID identifies the plan: the same bundle on the same host for the same role always has the same.
@@ -56,6 +58,8 @@ type PlanDocument struct {
 	IP     string          `json:"ip"`
 	Bundle bundle.Digest   `json:"bundle"`
 	Phases []PhaseDocument `json:"phases"`
+	// Upgrade is missing unless the role is on the host already from another bundle.
+	Upgrade *Upgrade `json:"upgrade,omitempty"`
 }
 
 // PhaseDocument is a phase as data.
@@ -80,7 +84,7 @@ func stateName(s State) string {
 // Describe checks every step and returns the plan as data. It only reads. A step whose check fails now, because an earlier
 // step has to come first, is needed.
 func (p *Plan) Describe(ctx context.Context, h host.Host) (PlanDocument, error) {
-	doc := PlanDocument{ID: p.ID(), Role: p.Role, Host: p.Host.Name, IP: p.Host.IP, Bundle: p.Bundle, Phases: []PhaseDocument{}}
+	doc := PlanDocument{ID: p.ID(), Role: p.Role, Host: p.Host.Name, IP: p.Host.IP, Bundle: p.Bundle, Phases: []PhaseDocument{}, Upgrade: p.Upgrade}
 	for _, phase := range p.Phases {
 		d := PhaseDocument{Name: phase.Name, Steps: []StepDocument{}}
 		for _, s := range phase.Steps {
@@ -107,7 +111,7 @@ func lookAt(ctx context.Context, h host.Host, s Step) (Status, bool) {
 // dials tells the steps whose check asks other hosts or the cluster.
 func dials(s Step) bool {
 	switch s.(type) {
-	case *WaitStep, *ApplyStep, *TokenStep:
+	case *WaitStep, *ApplyStep, *TokenStep, *DrainStep, *UncordonStep:
 		return true
 	}
 	return false
@@ -135,6 +139,8 @@ func conflictFix(s Step, line Line) string {
 	switch s := s.(type) {
 	case *UnitStep:
 		return "systemctl unmask " + s.Unit
+	case *KeepStep:
+		return "./install verify   (shows what differs; ./install from the old medium puts it right)"
 	case *UserStep:
 		return "getent passwd " + s.Name + "; getent group " + s.Name + "   (make both or remove the one that is there)"
 	case *JSONMergeStep:

@@ -53,6 +53,8 @@ type RoleInput struct {
 	Pack  *hostpack.Pack    // nil when the bundle has none for this host
 	Texts map[string][]byte // rendered public files, by the path they get on the host
 	Carry int64             // bytes that go to /var/lib/offgrid before anything else
+	// Upgrade is not nil when the role is on the host from another bundle.
+	Upgrade *Upgrade
 }
 
 // Previous is what an earlier run left on the host.

@@ -80,12 +80,13 @@ func needs(in *PreflightInput) map[string]*need {
 	}
 	placed := map[string]bool{}
 	for _, r := range in.Roles {
-		if in.Previous.Clusters[r.Index.Role] == "" {
+		if in.Previous.Clusters[r.Index.Role] == "" || r.Upgrade != nil {
 			add(StateDir, "what is kept for later runs", r.Carry)
 		}
+		add(StateDir, "the version that is replaced", r.Upgrade.copies())
 		for _, f := range r.Index.Files {
 			a, ok := artifactOf(r.Index, f.Artifact)
-			if ok && !placed[f.Path] && in.Facts.Files[f.Path] != a.Blob.Size {
+			if ok && !placed[f.Path] && (in.Facts.Files[f.Path] != a.Blob.Size || r.Upgrade.replaces(f.Path)) {
 				placed[f.Path] = true
 				add(path.Dir(f.Path), "programs and settings", a.Blob.Size)
 			}
@@ -127,7 +128,7 @@ func checkSpace(in *PreflightInput, _ *RoleInput) []Finding {
 // breakdown says what the space is for, in a fixed order.
 func breakdown(n *need) string {
 	var parts []string
-	for _, what := range []string{"programs and settings", "packages", "what is kept for later runs"} {
+	for _, what := range []string{"programs and settings", "packages", "what is kept for later runs", "the version that is replaced"} {
 		if n.what[what] > 0 {
 			parts = append(parts, mib(n.what[what])+" for "+what)
 		}

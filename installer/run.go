@@ -27,6 +27,10 @@ type Outcome struct {
 	Waiting []Waiting    `json:"waiting"`
 	Changed int          `json:"changed"` // steps that changed the host
 	Health  []HealthLine `json:"health"`  // looked at when everything is done
+	// Upgrades are those of this run, in order; none is missing that failed: that is an error.
+	Upgrades []Upgraded `json:"upgrades,omitempty"`
+
+	told bool // that the medium may be removed
 }
 
 // Healthy reports whether no line of the health check failed.
@@ -103,6 +107,9 @@ func (s *Session) apply(ctx context.Context, lock *StateLock, jobs []*Job) (Outc
 	for _, j := range jobs {
 		roles = append(roles, j.Roles...)
 	}
+	if roles, err = s.applyUpgrades(ctx, journal, roles, &out); err != nil {
+		return out, err
+	}
 	if err := s.applyMedium(ctx, journal, roles, &out); err != nil {
 		return out, err
 	}
@@ -122,7 +129,9 @@ func (s *Session) apply(ctx context.Context, lock *StateLock, jobs []*Job) (Outc
 	}
 	if out.Done {
 		for _, r := range roles {
-			out.Health = append(out.Health, s.Health(ctx, r)...)
+			if !slices.ContainsFunc(out.Health, func(l HealthLine) bool { return l.Role == r.Plan.Role }) { // an upgrade has looked already
+				out.Health = append(out.Health, s.Health(ctx, r)...)
+			}
 		}
 	}
 	return out, ctx.Err()
@@ -156,7 +165,8 @@ func (s *Session) applyMedium(ctx context.Context, journal *Journal, roles []Rol
 			return err
 		}
 	}
-	if medium {
+	if medium && !out.told {
+		out.told = true
 		s.Report.Report(progress.Event{Phase: "carry", Kind: progress.Note, Text: "everything that is needed is on this host's disk: the medium may be removed now"})
 	}
 	return nil

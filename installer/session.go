@@ -29,7 +29,9 @@ type Session struct {
 	Probe      Prober
 	Patience   time.Duration // the longest that a step waits; 0: nothing waits
 	Unattended bool          // nobody is watching: the timer started this run
-	Report     progress.Func
+	// DrainTimeout is how long the pods of a node that is upgraded may take to go; 0 means the constant of that name.
+	DrainTimeout time.Duration
+	Report       progress.Func
 }
 
 // RoleJob is one role that is to be installed.
@@ -47,7 +49,8 @@ type Job struct {
 	Roles    []RoleJob
 	Findings []Finding
 
-	unplanned error // why a role has no plan, when it is not for want of a pack
+	kept      []*Job // installed versions that are upgraded
+	unplanned error  // why a role has no plan, when it is not for want of a pack
 }
 
 // Close closes the bundles.
@@ -55,6 +58,7 @@ func (j *Job) Close() {
 	for _, r := range j.Roles {
 		r.Bundle.Close()
 	}
+	closeJobs(j.kept)
 }
 
 // Prepare opens the bundles, looks at the host and makes the plans. It only reads. Errors are those of package bundle,
@@ -88,6 +92,7 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 			job.Findings = append(job.Findings, r.Plan.conflicts(ctx, s.Host)...)
 		}
 	}
+	job.Findings = append(job.Findings, s.upgradeFindings(ctx, job)...)
 	return job, nil
 }
 
@@ -127,6 +132,9 @@ func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundl
 		if errors.As(err, &away) {
 			job.unplanned = err // preflight has a finding about the address, with what helps
 			continue
+		}
+		if err == nil {
+			err = s.planUpgrade(ctx, job, r)
 		}
 		if err != nil {
 			return nil, err

@@ -17,8 +17,9 @@ import (
 type UndoOptions struct {
 	Host      host.Host
 	Journal   *Journal
-	Role      string // "": everything
-	PurgeData bool   // remove data directories, too
+	Role      string   // "": everything
+	PurgeData bool     // remove data directories, too
+	Steps     []string // only these, by their ID; nil: all
 	Report    progress.Func
 	// Stay is what the roles that stay need of the packages, by role: "chrony.x86_64". It becomes theirs.
 	Stay map[string][]string
@@ -44,7 +45,7 @@ func Undo(ctx context.Context, o UndoOptions) (UndoResult, error) {
 		if ctx.Err() != nil {
 			return res, errors.Join(append(errs, fmt.Errorf("stopping before %s: %w", c.Step, context.Cause(ctx)))...)
 		}
-		if o.Role != "" && !slices.Contains(c.Roles, o.Role) {
+		if o.Role != "" && !slices.Contains(c.Roles, o.Role) || o.Steps != nil && !slices.Contains(o.Steps, c.Step) {
 			continue
 		}
 		if o.Role != "" && len(c.Roles) > 1 {

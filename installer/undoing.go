@@ -67,6 +67,7 @@ func UndoKinds() map[string]UndoFunc {
 		kindFstab:    undoFstab,
 		kindHostname: undoHostname,
 		kindJSON:     undoJSON,
+		kindKeep:     undoKeep,
 		kindKey:      undoKey,
 		kindLink:     undoLink,
 		kindModule:   undoModule,
