@@ -2,8 +2,8 @@ package installer
 
 import "offgrid/bundle"
 
-// node plans a worker. docker comes first, since kubelet ends when it finds docker with another cgroup driver. A node that
-// is registered but NotReady is the end of the plan: there is no pod network yet.
+// node plans a worker. docker comes first, since kubelet ends when it finds docker with another cgroup driver. A node
+// that is registered but NotReady is the end of the plan only where the cluster file plans no pod network.
 func (p *planner) node() {
 	p.base()
 	p.phase(phaseServices)
@@ -16,4 +16,5 @@ func (p *planner) node() {
 		&WaitStep{Name: "the node's certificate", Wait: p.own(), Probe: p.nodeCertificate()},
 		&WaitStep{Name: "the node in the cluster", Wait: p.own(), Probe: p.nodeRegistered()},
 	)
+	p.networkReady()
 }
