@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -82,7 +83,7 @@ func fileStep(name, content string, mode uint32) *FileStep {
 	}
 }
 
-// testBundle makes a bundle with a package, a text, a program and two packs.
+// testBundle makes a bundle with a package, a text, a program, two packs and two images.
 func testBundle(t testing.TB) *bundle.Bundle {
 	t.Helper()
 	stored := map[bundle.Digest][]byte{}
@@ -108,11 +109,14 @@ func testBundle(t testing.TB) *bundle.Bundle {
 		stored[blob.Stored] = out.Bytes()
 		in.Role.Artifacts = append(in.Role.Artifacts, bundle.Artifact{Name: a.name, Version: "v1", Kind: a.kind, Source: "rendered", Vouched: "test", Blob: blob})
 	}
+	testImages(&in, stored)
 	var file bytes.Buffer
 	if _, err := bundle.Write(t.Context(), &file, in); err != nil {
 		t.Fatal(err)
 	}
-	b, err := bundle.OpenReaderAt("node.bundle", bytes.NewReader(file.Bytes()), int64(file.Len()))
+	name := filepath.Join(t.TempDir(), "node.bundle")
+	must(t, os.WriteFile(name, file.Bytes(), 0o600))
+	b, err := bundle.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,6 +136,7 @@ func busyHost(t testing.TB) *hosttest.Host {
 	h.Put(t, "/mnt/usb/docker.rpm", hosttest.Package{Name: "docker-ce", EVR: "3:20.10.24-3.el7", Arch: "x86_64", Requires: []string{"containerd.io", "bash"}, Units: []string{"docker.service"}}.File())
 	h.Put(t, "/mnt/usb/containerd.rpm", hosttest.Package{Name: "containerd.io", EVR: "1.6.33-3.1.el7", Arch: "x86_64"}.File())
 	h.Put(t, "/var/lib/rpm/hosttest/bash.x86_64", hosttest.Package{Name: "bash", EVR: "4.2.46-35.el7", Arch: "x86_64"}.File())
+	h.DockerImage(t, "another image of that name", "busybox:1.28.4")
 	h.Put(t, "/etc/docker/daemon.json", "{\"debug\": true, \"log-opts\": {\"labels\": \"x\"}}")
 	h.Put(t, "/run/hosttest/iptables/filter", "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:IN_public - [0:0]\n-A INPUT -j IN_public\nCOMMIT\n")
 	if err := h.Symlink("/old", "/usr/local/bin/kubectl"); err != nil {
@@ -196,6 +201,13 @@ func kinds(b *bundle.Bundle) map[string]func() []Step {
 			}
 		},
 		"packages": func() []Step { return []Step{dockerPackages()} },
+		"image": func() []Step {
+			steps := []Step{dockerPackages(), &UnitStep{Unit: "docker.service"}}
+			for _, s := range imageSteps(&b.Role, b.Path) {
+				steps = append(steps, s)
+			}
+			return steps
+		},
 		"user": func() []Step {
 			return []Step{
 				&UserStep{Name: "etcd", Home: "/var/lib/etcd"},
@@ -247,6 +259,7 @@ func wholePlan(b *bundle.Bundle) []Step {
 	}
 	return append(steps, &UnitStep{Unit: "docker.service", Restarts: []string{"/etc/docker/daemon.json"}},
 		&WaitStep{Name: "nothing", Probe: func(context.Context, host.Host) (Status, error) { return Status{State: Satisfied}, nil }},
+		imageSteps(&b.Role, b.Path)[0],
 		&ApplyStep{Name: "rbac", Manifest: "/etc/motd", Kubectl: "/usr/bin/kubelet", Kubeconfig: "/etc/same"})
 }
 

@@ -2,13 +2,15 @@ package installer
 
 import "offgrid/bundle"
 
-// node plans a worker. docker comes first, since kubelet ends when it finds docker with another cgroup driver. A node
-// that is registered but NotReady is the end of the plan only where the cluster file plans no pod network.
+// node plans a worker. docker comes first, since kubelet ends when it finds docker with another cgroup driver, then the
+// images, since no pod starts without the one that holds its network. A node that is registered but NotReady is the end of
+// the plan only where the cluster file plans no pod network.
 func (p *planner) node() {
 	p.base()
 	p.phase(phaseServices)
 	p.units(func(u bundle.Unit) bool { return u.Package != "" })
 	p.add(&WaitStep{Name: "docker", Wait: p.own(), Probe: p.dockerReady()})
+	p.images()
 	p.units(func(u bundle.Unit) bool { return u.Package == "" })
 	p.phase(phaseCluster)
 	p.add(

@@ -66,6 +66,7 @@ func UndoKinds() map[string]UndoFunc {
 		kindFlush:    undoFlush,
 		kindFstab:    undoFstab,
 		kindHostname: undoHostname,
+		kindImage:    undoImage,
 		kindJSON:     undoJSON,
 		kindKeep:     undoKeep,
 		kindKey:      undoKey,

@@ -44,7 +44,8 @@ type Host interface {
 	// RemoveAll removes a directory with all that is below it, or a file or link. It follows no link and does not enter
 	// another file system: what is mounted below is an error. What is not there is not an error.
 	RemoveAll(name string) error
-	// Run runs a command in the C locale and returns its standard output. Ends other than 0 are a *RunError. stdin may be nil.
+	// Run runs a command in the C locale and returns its standard output. Ends other than 0 are a *RunError. stdin may be nil;
+	// it is read as fast as the command does, nothing of it is kept, and an error of it is the error of Run, wrapped.
 	Run(ctx context.Context, stdin io.Reader, argv ...string) ([]byte, error)
 }
 

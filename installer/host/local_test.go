@@ -166,6 +166,19 @@ func TestACommandThatFailsSaysWhatItPrinted(t *testing.T) {
 	}
 }
 
+func TestAnInputThatBreaksOffIsTheCauseWhateverTheCommandSays(t *testing.T) {
+	for _, command := range []string{"cat >/dev/null; echo unexpected end >&2; exit 1", "cat >/dev/null"} {
+		_, err := Local{}.Run(t.Context(), io.MultiReader(strings.NewReader("half"), errReader{}), "sh", "-c", command)
+		if want := "giving sh -c " + command + " its input: medium gone"; err == nil || err.Error() != want {
+			t.Errorf("error is %v, want %s", err, want)
+		}
+	}
+	// one that reads no further does not see it
+	if _, err := (Local{}).Run(t.Context(), strings.NewReader(strings.Repeat("much", 1<<20)), "true"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestACancelledCommandGoesWithItsChildren(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	pidFile := filepath.Join(t.TempDir(), "pid")

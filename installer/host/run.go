@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -46,7 +47,11 @@ func run(ctx context.Context, stdin io.Reader, argv []string) ([]byte, error) {
 	cmd.Args[0] = argv[0]
 	cmd.Env = environment()
 	cmd.Dir = "/"
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	in := &input{r: stdin}
+	if stdin != nil {
+		cmd.Stdin = in
+	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	cmd.WaitDelay = graceTime
@@ -61,12 +66,40 @@ func run(ctx context.Context, stdin io.Reader, argv []string) ([]byte, error) {
 		}
 	}
 	switch {
+	case in.failed() != nil:
+		return stdout.Bytes(), fmt.Errorf("giving %s its input: %w", strings.Join(argv, " "), in.failed())
 	case err != nil:
 		return stdout.Bytes(), runError(argv, err, stdout, stderr)
 	case stdout.over:
 		return nil, fmt.Errorf("running %s: it printed more than %d bytes", strings.Join(argv, " "), stdoutMax)
 	}
 	return stdout.Bytes(), nil
+}
+
+// input is what a command reads. It remembers why it could not be read to its end: that is the cause, and what the command
+// says of an input that breaks off is a consequence.
+type input struct {
+	r   io.Reader
+	mu  sync.Mutex
+	err error
+}
+
+// Read implements io.Reader.
+func (i *input) Read(p []byte) (int, error) {
+	n, err := i.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		i.mu.Lock()
+		i.err = err
+		i.mu.Unlock()
+	}
+	return n, err
+}
+
+// failed returns the error that ended the input, nil when it came to its end or the command read no further.
+func (i *input) failed() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.err
 }
 
 // runError says how a command ended.

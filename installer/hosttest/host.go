@@ -4,12 +4,10 @@
 package hosttest
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -360,33 +358,4 @@ func (h *Host) RemoveAll(name string) error {
 		}
 	}
 	return h.Remove(name)
-}
-
-// Run implements host.Host: a script, or the fake of the command.
-func (h *Host) Run(_ context.Context, stdin io.Reader, argv ...string) ([]byte, error) {
-	h.alive()
-	line := strings.Join(argv, " ")
-	h.Ran = append(h.Ran, line)
-	var in []byte
-	if stdin != nil {
-		var err error
-		if in, err = io.ReadAll(stdin); err != nil {
-			return nil, err
-		}
-	}
-	best := ""
-	for prefix := range h.scripts {
-		if (line == prefix || strings.HasPrefix(line, prefix+" ")) && len(prefix) > len(best) {
-			best = prefix
-		}
-	}
-	run := h.scripts[best]
-	if run == nil {
-		run = h.fakes()[path.Base(argv[0])]
-	}
-	if run == nil {
-		return nil, &host.RunError{Argv: argv, Code: -1, Err: &exec.Error{Name: argv[0], Err: exec.ErrNotFound}}
-	}
-	out, err := run(string(in), argv)
-	return []byte(out), err
 }

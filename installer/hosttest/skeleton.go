@@ -15,6 +15,7 @@ func skeleton() map[string]string {
 		state + "active/":                              "",
 		state + "iptables/":                            "",
 		state + "kube/":                                "",
+		dockerImages:                                   "",
 		state + "selinux":                              "Enforcing\n",
 		"/etc/passwd":                                  "root:x:0:0:root:/root:/bin/bash\n",
 		"/etc/group":                                   "root:x:0:\n",

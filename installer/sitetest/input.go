@@ -19,9 +19,10 @@ const Cluster = "0123456789abcdef0123456789abcdef"
 
 // roleInput collects what a bundle is written from.
 type roleInput struct {
-	t     testing.TB
-	index bundle.RoleIndex
-	blobs map[bundle.Digest][]byte
+	t      testing.TB
+	index  bundle.RoleIndex
+	blobs  map[bundle.Digest][]byte
+	images []bundle.ImageInput
 }
 
 func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest][]byte) {
@@ -65,7 +66,7 @@ func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest
 			packs[h.Name] = s.pack(t, role, h)
 		}
 	}
-	return bundle.Input{Role: r.index, Packs: packs}, r.blobs
+	return bundle.Input{Role: r.index, Packs: packs, Images: r.images}, r.blobs
 }
 
 func (r *roleInput) artifact(name, kind, version string, data []byte) {
@@ -189,6 +190,7 @@ func (s *Site) nodeRole(r *roleInput) {
 	r.index.Units = append(r.index.Units, bundle.Unit{Name: "docker.service", Package: "docker-ce", Restarts: []string{"/etc/docker/daemon.json"}})
 	r.unit("kubelet.service", "/opt/kubernetes/bin/kubelet", "/opt/kubernetes/cfg/kubelet.config", "/opt/kubernetes/cfg/bootstrap.kubeconfig")
 	r.unit("kube-proxy.service", "/opt/kubernetes/bin/kube-proxy")
+	s.images(r)
 	r.index.Checks = []bundle.Check{{Unit: "kubelet.service", URL: "http://127.0.0.1:10248/healthz", TimeoutSeconds: 1}}
 }
 
