@@ -16,7 +16,7 @@ func (h *Host) fakes() map[string]Script {
 		"systemctl": h.systemctl, "rpm": h.rpm, "sysctl": h.sysctl, "modprobe": h.modprobe, "swapoff": h.swapoff, "swapon": h.swapon,
 		"hostnamectl": h.hostnamectl, "getenforce": h.getenforce, "setenforce": h.setenforce, "iptables": h.iptables,
 		"iptables-save": h.iptablesSave, "iptables-restore": h.iptablesRestore, "useradd": h.useradd, "userdel": h.userdel,
-		"groupdel": h.groupdel, "umount": h.umount, "kubectl": h.kubectl,
+		"groupadd": h.groupadd, "groupdel": h.groupdel, "umount": h.umount, "kubectl": h.kubectl,
 	}
 }
 
@@ -164,21 +164,28 @@ func (h *Host) iptablesRestore(stdin string, argv []string) (string, error) {
 	})
 }
 
-// useradd makes the group, then the user: it may die between the two.
+// useradd makes the user, then the group: it may die between the two.
 func (h *Host) useradd(_ string, argv []string) (string, error) {
 	name := argv[len(argv)-1]
 	if strings.Contains("\n"+h.Get("/etc/passwd"), "\n"+name+":") {
 		return "", Exit(argv, 9, "", "useradd: user '"+name+"' already exists")
 	}
-	if slices.Contains(argv, "-U") {
-		if strings.Contains("\n"+h.Get("/etc/group"), "\n"+name+":") {
-			return "", Exit(argv, 9, "", "useradd: group "+name+" exists - if you want to add this user to that group, use -g.")
-		}
-		if err := h.set("/etc/group", h.Get("/etc/group")+name+":x:998:\n"); err != nil {
-			return "", err
-		}
+	own := slices.Contains(argv, "-U")
+	if own && strings.Contains("\n"+h.Get("/etc/group"), "\n"+name+":") {
+		return "", Exit(argv, 9, "", "useradd: group "+name+" exists - if you want to add this user to that group, use -g.")
 	}
-	return "", h.set("/etc/passwd", h.Get("/etc/passwd")+name+":x:998:998::/:/sbin/nologin\n")
+	if err := h.set("/etc/passwd", h.Get("/etc/passwd")+name+":x:998:998::/:/sbin/nologin\n"); err != nil || !own {
+		return "", err
+	}
+	return "", h.set("/etc/group", h.Get("/etc/group")+name+":x:998:\n")
+}
+
+func (h *Host) groupadd(_ string, argv []string) (string, error) {
+	name, gid := argv[len(argv)-1], argv[slices.Index(argv, "-g")+1]
+	if strings.Contains("\n"+h.Get("/etc/group"), "\n"+name+":") {
+		return "", Exit(argv, 9, "", "groupadd: group '"+name+"' already exists")
+	}
+	return "", h.set("/etc/group", h.Get("/etc/group")+name+":x:"+gid+":\n")
 }
 
 // userdel removes the user, then the group of the same name.
