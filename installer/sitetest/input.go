@@ -30,10 +30,10 @@ func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest
 	r := &roleInput{t: t, blobs: map[bundle.Digest][]byte{}, index: bundle.RoleIndex{
 		Format: bundle.Format, Role: role, Platform: bundle.Platform{OS: "linux", Arch: "amd64", Family: "el7"}, Hosts: s.Table,
 		Cluster: bundle.Cluster{
-			ID: Cluster, Name: "plant", Serial: 1, Lock: bundle.DigestOf([]byte("lock")), NotBefore: s.time.AddDate(0, -1, 0),
+			ID: Cluster, Name: "plant", Serial: s.stick.Serial, Lock: bundle.DigestOf([]byte("lock")), NotBefore: s.time.AddDate(0, -1, 0),
 			APIServer: s.apiServer(), VIP: s.vip, ServiceCIDR: "10.0.0.0/24", PodCIDR: "10.244.0.0/16", DNSIP: "10.0.0.2", DNSDomain: "cluster.local",
 			Policy: bundle.Policy{Firewall: "disable", SELinux: "disabled", DisableIPv6: true, NTPFallback: "20.0.0.100", MaxSkewSeconds: 2,
-				EtcdDataDir: "/var/lib/etcd/default.etcd", ProxyMode: "ipvs", KubeVersion: "v1.20.15", EtcdVersion: "v3.4.26", DockerVersion: "20.10.24"},
+				EtcdDataDir: "/var/lib/etcd/default.etcd", ProxyMode: "ipvs", KubeVersion: s.stick.Kube, EtcdVersion: s.stick.Etcd, DockerVersion: "20.10.24"},
 		},
 		Modules: []string{"br_netfilter"},
 		Sysctls: []bundle.Setting{{Key: "net.bridge.bridge-nf-call-iptables", Value: "1"}, {Key: "net.ipv4.ip_forward", Value: "1"}},
@@ -146,7 +146,7 @@ func (s *Site) etcd(r *roleInput) {
 	r.dirs("root", "", "/opt/etcd", "/opt/etcd/bin", "/opt/etcd/cfg")
 	r.dirs("etcd", "", "/opt/etcd/ssl")
 	r.dirs("etcd", "data", "/var/lib/etcd", "/var/lib/etcd/default.etcd")
-	r.programs("/opt/etcd/bin", "v3.4.26", "etcd", "etcdctl")
+	r.programs("/opt/etcd/bin", s.stick.Etcd, "etcd", "etcdctl")
 	r.text("/opt/etcd/ssl/ca.pem", string(s.pki.etcd.pem), "etcd")
 	r.unit("etcd.service", "/opt/etcd/bin/etcd", "/opt/etcd/cfg/etcd", "/opt/etcd/ssl/server.pem")
 	r.index.Checks = []bundle.Check{{Unit: "etcd.service", URL: "http://127.0.0.1:2381/health", TimeoutSeconds: 1}}
@@ -160,7 +160,7 @@ func (r *roleInput) kubernetes(ca []byte) {
 func (s *Site) master(r *roleInput) {
 	r.kubernetes(s.pki.kube.pem)
 	r.dirs("root", "empty", "/root/.kube")
-	r.programs("/opt/kubernetes/bin", "v1.20.15", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
+	r.programs("/opt/kubernetes/bin", s.stick.Kube, "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 	r.text("/opt/kubernetes/ssl/etcd-ca.pem", string(s.pki.etcd.pem), "root")
 	r.addon("cluster-jobs", "kind: ClusterRoleBinding\n")
 	if s.vip != "" {
@@ -181,7 +181,7 @@ func (s *Site) nodeRole(r *roleInput) {
 	r.dirs("root", "empty", "/etc/docker")
 	r.dirs("root", "", "/var/lib/kubelet")
 	r.dirs("root", "data", "/var/lib/docker")
-	r.programs("/opt/kubernetes/bin", "v1.20.15", "kube-proxy", "kubelet")
+	r.programs("/opt/kubernetes/bin", s.stick.Kube, "kube-proxy", "kubelet")
 	r.index.Modules = append(r.index.Modules, "ip_vs", "ip_vs_rr")
 	r.index.Sysctls = append([]bundle.Setting{{Key: "kernel.panic", Value: "10"}}, r.index.Sysctls...)
 	r.text("/etc/docker/daemon.json", `{"exec-opts": ["native.cgroupdriver=systemd"], "log-driver": "json-file"}`, "root")

@@ -34,9 +34,9 @@ func (s *Site) answer(u *url.URL, p installer.Probe) (int, string) {
 	case u.Port() == "2379":
 		return s.answerEtcd(ip, u.Path, p)
 	case u.Port() == "6443" && ip == s.vip && s.holder() != "" && s.apiUp(""), u.Port() == "6443" && s.balances(ip) && s.apiUp(""):
-		return s.answerAPI(u.Path, p)
+		return s.answerAPI(s.behind(), u.Path, p)
 	case u.Port() == "6443" && s.apiUp(ip):
-		return s.answerAPI(u.Path, p)
+		return s.answerAPI(ip, u.Path, p)
 	}
 	return 0, ""
 }
@@ -50,7 +50,9 @@ func (s *Site) answerEtcd(ip, path string, p installer.Probe) (int, string) {
 	case path == "/health":
 		return 200, `{"health":"true"}`
 	case path == "/v3/maintenance/status":
-		return 200, fmt.Sprintf(`{"header":{"member_id":"%s","raft_term":"2"},"version":"3.4.26","leader":"%s"}`, ip, s.leader())
+		return 200, fmt.Sprintf(`{"header":{"member_id":"%s","raft_term":"2"},"version":"%s","leader":"%s"}`, ip, s.runs(ip, "etcd")[1:], s.leader())
+	case path == "/version":
+		return 200, `{"etcdserver":"` + s.runs(ip, "etcd")[1:] + `","etcdcluster":"3.4.0"}`
 	case path == "/v3/cluster/member/list":
 		var members []string
 		for _, h := range s.Table {
@@ -73,9 +75,12 @@ func (s *Site) leader() string {
 	return "0"
 }
 
-func (s *Site) answerAPI(path string, p installer.Probe) (int, string) {
+func (s *Site) answerAPI(ip, path string, p installer.Probe) (int, string) {
 	if p.CertPEM == nil && p.Token == "" {
 		return 401, `{"kind":"Status","code":401}`
+	}
+	if status, body := s.drain(path, p); status != 0 {
+		return status, body
 	}
 	const binding = `{"metadata":{"name":"rotation"},"roleRef":{"name":"system:certificates.k8s.io:certificatesigningrequests:selfnodeclient"},` +
 		`"subjects":[{"kind":"Group","name":"system:nodes"}]}`
@@ -83,7 +88,7 @@ func (s *Site) answerAPI(path string, p installer.Probe) (int, string) {
 	case path == "/readyz":
 		return 200, "ok"
 	case path == "/version":
-		return 200, `{"gitVersion":"v1.20.15"}`
+		return 200, `{"gitVersion":"` + s.runs(ip, "kube-apiserver") + `"}`
 	case path == "/apis":
 		return 200, "{}"
 	case strings.HasSuffix(path, "/serviceaccounts/default/token"):

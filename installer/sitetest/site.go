@@ -29,7 +29,9 @@ type Site struct {
 	Hosts map[string]*hosttest.Host // by address
 	Table []bundle.Host
 
-	dir     string // of the bundles
+	dir     string   // of the bundles
+	stick   Versions // that the bundles at hand bring
+	drains  *drains
 	vip     string // address that load balancers hold; "" on a site without
 	pki     *pki
 	objects map[string]string // of the cluster: what kubectl applied, by name
@@ -70,8 +72,9 @@ func NewBalanced(t testing.TB) *Site {
 
 func newSite(t testing.TB, table []bundle.Host, vip string) *Site {
 	t.Helper()
-	s := &Site{Hosts: map[string]*hosttest.Host{}, Table: table, vip: vip, dir: t.TempDir(), objects: map[string]string{},
+	s := &Site{Hosts: map[string]*hosttest.Host{}, Table: table, vip: vip, dir: t.TempDir(), stick: First(), objects: map[string]string{},
 		time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	s.drains = newDrains(s.dir)
 	s.pki = newPKI(t, s.time)
 	for _, h := range s.Table {
 		s.Hosts[h.IP] = s.host(t, h)
@@ -187,7 +190,7 @@ func (s *Site) Object(name string) string { return s.objects[name] }
 
 // up reports whether a service runs on a host.
 func (s *Site) up(ip, unit string) bool {
-	return s.Hosts[ip].Get("/run/hosttest/active/"+unit) == "active\n"
+	return s.Hosts[ip].Get("/run/hosttest/active/"+unit) == "active\n" && !s.broken(ip, unit)
 }
 
 // quorum reports whether most members of etcd run.
