@@ -14,7 +14,6 @@ import (
 	"offgrid/builder/internal/render"
 	"offgrid/bundle"
 	"offgrid/bundle/hostpack"
-	"offgrid/bundle/progress"
 )
 
 // programMode is that of every program on a host.
@@ -36,11 +35,9 @@ func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set) ([]roleIn
 	if err != nil {
 		return nil, err
 	}
-	rendered := map[string]*render.Role{}
-	for _, spec := range selection.Roles {
-		if rendered[spec.Name], err = s.render(spec, selection.Versions, set); err != nil {
-			return nil, err
-		}
+	rendered, err := s.renderAll(selection, set)
+	if err != nil {
+		return nil, err
 	}
 	materials, err := Materialise(ctx, MaterialiseOptions{Lock: lock, Store: s.store, Download: download, Report: s.opts.Report})
 	if err != nil {
@@ -61,29 +58,12 @@ func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set) ([]roleIn
 		for _, h := range s.cluster.With(name) {
 			r.hosts = append(r.hosts, h.Name)
 		}
+		if name == bundle.RoleNode && len(s.cluster.Nodes.JoinCIDRs) > 0 {
+			r.hosts = append(r.hosts, bundle.JoinPack)
+		}
 		roles = append(roles, r)
 	}
 	return roles, nil
-}
-
-// render makes the role's files and judges them: what cannot work is found here and not on a host.
-func (s *Site) render(spec catalogue.Role, versions map[string]string, set *pki.Set) (*render.Role, error) {
-	role, err := render.Render(render.Request{
-		Cluster: s.cluster, PKI: set, Role: spec.Name, Images: spec.Images,
-		Versions: render.Versions{Kubernetes: versions["kubernetes"], Etcd: versions["etcd"], Docker: versions["docker"]},
-	})
-	if err != nil {
-		return nil, err
-	}
-	c := &roleCheck{cluster: s.cluster, pki: set, rendered: role, images: spec.Images}
-	for _, p := range spec.Programs {
-		c.programs = append(c.programs, p.Path)
-	}
-	if err := c.run(); err != nil {
-		return nil, err
-	}
-	s.report(progress.Event{Phase: "render", Item: spec.Name, Kind: progress.Done})
-	return role, nil
 }
 
 // assembly puts one role together.
@@ -112,7 +92,7 @@ func (a *assembly) role(rendered *render.Role) (bundle.Input, error) {
 		Role: bundle.RoleIndex{
 			Format: bundle.Format, Role: a.spec.Name, Platform: a.site.catalogue.Platform, Cluster: cluster,
 			Modules: rendered.Modules, Sysctls: rendered.Sysctls, Dirs: rendered.Dirs, Links: rendered.Links,
-			Units: rendered.Units, Checks: rendered.Checks, Hosts: rendered.Hosts,
+			Units: rendered.Units, Checks: rendered.Checks, Hosts: rendered.Hosts, Addons: rendered.Addons,
 		},
 		Packs: map[string][]byte{},
 		Open:  func(d bundle.Digest) (io.ReadCloser, error) { return a.site.store.Open(d) },

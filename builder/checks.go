@@ -27,12 +27,15 @@ func (e *RenderError) Error() string {
 	return fmt.Sprintf("checking what was rendered for role %q: %s", e.Role, strings.Join(e.Faults, "\n"))
 }
 
+// carriedInstaller is where the installer puts itself on a host.
+const carriedInstaller = "/var/lib/offgrid/install"
+
 // roleCheck judges what was rendered for a role by what else is aboard. It shares no code with the rendering.
 type roleCheck struct {
 	cluster  *cluster.File
 	pki      *pki.Set
 	rendered *render.Role
-	images   []string // names of the images aboard
+	images   []string // names by which nodes know images
 	programs []string // paths of the programs aboard
 	faults   []string
 }
@@ -49,6 +52,8 @@ func (c *roleCheck) run() error {
 	c.kubeconfigs()
 	c.docker()
 	c.imagesNamed()
+	c.addonsApply()
+	c.controllerManager()
 	c.secrets()
 	if len(c.faults) > 0 {
 		return &RenderError{Role: c.rendered.Name, Faults: c.faults}
@@ -102,8 +107,12 @@ func (c *roleCheck) dialled(leaf pki.Leaf) []string {
 		return []string{h.IP}
 	case pki.APIServer:
 		service := netip.MustParsePrefix(c.cluster.Network.ServiceCIDR).Addr().Next().String()
-		return append([]string{h.IP, c.cluster.API.Endpoint, service, "kubernetes", "kubernetes.default", "kubernetes.default.svc",
-			"kubernetes.default.svc." + c.cluster.Network.DNSDomain}, c.cluster.API.ExtraSANs...)
+		names := []string{h.IP, c.cluster.API.Endpoint, service}
+		if c.cluster.API.VIP != "" {
+			names = append(names, c.cluster.API.VIP)
+		}
+		return append(append(names, "kubernetes", "kubernetes.default", "kubernetes.default.svc",
+			"kubernetes.default.svc."+c.cluster.Network.DNSDomain), c.cluster.API.ExtraSANs...)
 	}
 	return nil
 }
@@ -112,13 +121,13 @@ func (c *roleCheck) dialled(leaf pki.Leaf) []string {
 func (c *roleCheck) units() {
 	var units []string
 	for _, t := range c.rendered.Texts {
-		if path.Ext(t.Path) != ".service" {
+		if path.Ext(t.Path) != ".service" && path.Ext(t.Path) != ".timer" {
 			continue
 		}
 		units = append(units, path.Base(t.Path))
 		c.faults = append(c.faults, unitFaults(t.Path, t.Data)...)
 		for _, m := range regexp.MustCompile(`(?m)^Exec\w+=[-@]*(\S+)`).FindAllSubmatch(t.Data, -1) {
-			if !slices.Contains(c.programs, string(m[1])) {
+			if !slices.Contains(c.programs, string(m[1])) && string(m[1]) != carriedInstaller {
 				c.add("%s starts %s, which is not aboard", t.Path, m[1])
 			}
 		}
@@ -180,9 +189,9 @@ func (c *roleCheck) docker() {
 	}
 }
 
-// imagesNamed insists that every image that a file names is aboard: nothing can be pulled on the site.
+// imagesNamed insists that the image which kubelet is told of is aboard: nothing can be pulled on the site.
 func (c *roleCheck) imagesNamed() {
-	names := regexp.MustCompile(`(?m)(?:^\s*-?\s*image:\s*|--pod-infra-container-image=)"?([^\s"\\]+)`)
+	names := regexp.MustCompile(`--pod-infra-container-image=([^\s"\\]+)`)
 	c.placed(func(host, p string, data []byte) {
 		for _, m := range names.FindAllSubmatch(data, -1) {
 			if !slices.Contains(c.images, string(m[1])) {

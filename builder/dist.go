@@ -55,9 +55,15 @@ func (s *Site) inputKey() (bundle.Digest, error) {
 	if err != nil {
 		return bundle.Digest{}, err
 	}
-	key, err := bundle.MarshalCanonical([]bundle.Digest{
-		bundle.DigestOf(s.data), bundle.DigestOf(s.opts.Catalogue), lock, installer, secrets, s.opts.Program,
-	})
+	inputs := []bundle.Digest{bundle.DigestOf(s.data), bundle.DigestOf(s.opts.Catalogue), lock, installer, secrets, s.opts.Program}
+	for _, name := range s.cluster.Extras.Manifests {
+		d, err := FileDigest(s.path(name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // that it is not there is said when it is used
+			return bundle.Digest{}, err
+		}
+		inputs = append(inputs, d)
+	}
+	key, err := bundle.MarshalCanonical(inputs)
 	return bundle.DigestOf(key), err
 }
 

@@ -234,8 +234,8 @@ func TestAStaleLockSaysWhatChanged(t *testing.T) {
 		cat, want string
 	}{
 		{c, "two", `bundle.lock is stale: the catalogue has changed since it was made; run "bundle lock" and review what changes`},
-		{other, "one", `bundle.lock is stale: the versions or roles in cluster.yaml have changed since it was made; run "bundle lock" and review what changes`},
-		{other, "two", `bundle.lock is stale: the catalogue has changed, and the versions or roles in cluster.yaml have changed since it was made; run "bundle lock" and review what changes`},
+		{other, "one", `bundle.lock is stale: the versions, roles, pod network or extra images in cluster.yaml have changed since it was made; run "bundle lock" and review what changes`},
+		{other, "two", `bundle.lock is stale: the catalogue has changed, and the versions, roles, pod network or extra images in cluster.yaml have changed since it was made; run "bundle lock" and review what changes`},
 	} {
 		var stale *builder.StaleError
 		if err := l.Check(x.c, []byte(x.cat)); !errors.As(err, &stale) || err.Error() != x.want {

@@ -169,7 +169,7 @@ func (l *Lock) Check(c *cluster.File, catalogueBytes []byte) error {
 		return err
 	}
 	if l.Request != want {
-		changed = append(changed, "the versions or roles in cluster.yaml have changed")
+		changed = append(changed, "the versions, roles, pod network or extra images in cluster.yaml have changed")
 	}
 	if changed != nil {
 		return &StaleError{Changed: changed}
@@ -177,23 +177,29 @@ func (l *Lock) Check(c *cluster.File, catalogueBytes []byte) error {
 	return nil
 }
 
-// RequestDigest is the digest of what a cluster file asks the lock for: the versions it names and the roles in use.
+// RequestDigest is the digest of what a cluster file asks the lock for: the versions it names, the roles in use, the pod
+// network and the operator's own images.
 func RequestDigest(c *cluster.File) (bundle.Digest, error) {
 	data, err := json.Marshal(struct {
 		Versions cluster.Versions
 		Roles    []string
-	}{c.Versions, rolesInUse(c)})
+		CNI      string
+		Images   []string
+	}{c.Versions, rolesInUse(c), c.Network.CNI, slices.Sorted(slices.Values(c.Extras.Images))})
 	if err != nil {
 		return bundle.Digest{}, fmt.Errorf("internal error: writing the request: %w", err)
 	}
 	return bundle.DigestOf(data), nil
 }
 
-// rolesInUse returns the roles that some host has, sorted.
+// rolesInUse returns the roles that some host has, or may get by joining, sorted.
 func rolesInUse(c *cluster.File) []string {
 	var roles []string
 	for _, h := range c.Hosts {
 		roles = append(roles, h.Roles...)
+	}
+	if len(c.Nodes.JoinCIDRs) > 0 {
+		roles = append(roles, cluster.RoleNode)
 	}
 	slices.Sort(roles)
 	return slices.Compact(roles)

@@ -218,6 +218,9 @@ func (m *lockMaker) image(ctx context.Context, i catalogue.Image) error {
 	}
 	if i.Digest == "" {
 		e.Vouched = "the tag " + i.Source + " at the time of the lock"
+		if m.extra(i.Ref) {
+			e.Vouched += "; asked for by extras in cluster.yaml"
+		}
 	}
 	if img.Index != nil {
 		b := lockBlob(*img.Index)
@@ -228,6 +231,11 @@ func (m *lockMaker) image(ctx context.Context, i catalogue.Image) error {
 	}
 	m.add(e)
 	return nil
+}
+
+// extra reports whether an image is not the catalogue's.
+func (m *lockMaker) extra(ref string) bool {
+	return !slices.ContainsFunc(m.cat.Images, func(i catalogue.Image) bool { return i.Ref == ref })
 }
 
 func lockBlob(b image.Blob) LockBlob {

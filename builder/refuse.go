@@ -26,8 +26,9 @@ func Refused(err error) bool {
 		mirror    *MirrorError
 		choice    *CatalogueError
 		rendered  *RenderError
+		extras    *ExtrasError
 	)
-	for _, target := range []any{&problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice, &rendered} {
+	for _, target := range []any{&problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice, &rendered, &extras} {
 		if errors.As(err, target) {
 			return true
 		}

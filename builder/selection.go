@@ -3,6 +3,7 @@ package builder
 import (
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -12,11 +13,13 @@ import (
 
 // Selection is what a cluster needs of a catalogue: one release of each thing that some role in use asks for.
 type Selection struct {
-	Roles     []catalogue.Role    // in use, sorted by name
+	Roles     []catalogue.Role    // in use, sorted by name; the nodes' has the images of the add-ons and the extras
 	Downloads []SelectedDownload  // sorted by ID
 	Sets      []SelectedSet       // sorted by ID
 	Packages  []catalogue.Package // of all sets, each once, sorted by name
-	Images    []catalogue.Image   // sorted by ref
+	Images    []catalogue.Image   // to be locked, sorted by ref; aboard only when the site has no registry of its own
+	Addons    []catalogue.Addon   // in the order in which they are applied
+	Known     []string            // references that nodes know, from the bundle or from the site's registry, sorted
 	Versions  map[string]string   // by component: what was chosen
 }
 
@@ -38,6 +41,12 @@ type SelectedSet struct {
 func Select(c *cluster.File, cat *catalogue.Catalogue) (*Selection, error) {
 	s := &selecting{cluster: c, cat: cat, members: map[string]map[string]bool{}, sets: map[string]bool{}, images: map[string]bool{}}
 	s.out.Versions = map[string]string{}
+	s.addons()
+	for _, r := range cat.Roles {
+		if r.Name == cluster.RoleNode {
+			s.out.Known = s.nodeImages(r.Images)
+		}
+	}
 	for _, name := range rolesInUse(c) {
 		s.role(name)
 	}
@@ -46,7 +55,11 @@ func Select(c *cluster.File, cat *catalogue.Catalogue) (*Selection, error) {
 	for _, m := range cat.Images {
 		if s.images[m.Ref] {
 			s.out.Images = append(s.out.Images, m)
+			delete(s.images, m.Ref)
 		}
+	}
+	for ref := range s.images { // the operator's own
+		s.out.Images = append(s.out.Images, catalogue.Image{Ref: ref, Source: ref})
 	}
 	slices.SortFunc(s.out.Images, func(a, b catalogue.Image) int { return strings.Compare(a.Ref, b.Ref) })
 	if len(s.faults) > 0 {
@@ -76,6 +89,16 @@ func (s *selecting) role(name string) {
 		return
 	}
 	r := s.cat.Roles[i]
+	if name == cluster.RoleNode {
+		r.Images = s.out.Known
+	}
+	for _, ref := range r.Images {
+		s.images[ref] = true
+	}
+	if s.cluster.Images.Registry != "" {
+		s.registryNames(r.Images)
+		r.Images = nil
+	}
 	s.out.Roles = append(s.out.Roles, r)
 	for _, p := range r.Programs {
 		d, m, ok := s.cat.Artifact(p.Artifact)
@@ -93,9 +116,60 @@ func (s *selecting) role(name string) {
 	for _, id := range r.PackageSets {
 		s.sets[id] = true
 	}
-	for _, ref := range r.Images {
-		s.images[ref] = true
+}
+
+// addons chooses what runs in the cluster: the pod network by its name, of the other kinds all.
+func (s *selecting) addons() {
+	for _, kind := range []string{catalogue.AddonCNI, catalogue.AddonDNS, catalogue.AddonCheck} {
+		found := false
+		for _, a := range s.cat.Addons {
+			if a.Kind == kind && (kind != catalogue.AddonCNI || a.Name == s.cluster.Network.CNI) {
+				s.out.Addons = append(s.out.Addons, a)
+				found = true
+			}
+		}
+		cni := s.cluster.Network.CNI
+		if kind == catalogue.AddonCNI && !found && cni != "" && cni != cluster.CNINone {
+			s.fault("choosing from catalogue %q: network.cni is %q, and it has no such pod network", s.cat.Name, cni)
+		}
 	}
+	for _, a := range s.out.Addons {
+		if a.Kind == catalogue.AddonCheck {
+			continue
+		}
+		if file := slices.IndexFunc(s.cluster.Extras.Manifests, func(m string) bool { return addonName(m) == a.Name }); file >= 0 {
+			s.fault("choosing from catalogue %q: the manifest %q of extras would have the name of the add-on %s; rename it", s.cat.Name, s.cluster.Extras.Manifests[file], a.Name)
+		}
+	}
+}
+
+// nodeImages adds to the images of the role those of the add-ons and the operator's own, sorted.
+func (s *selecting) nodeImages(own []string) []string {
+	all := slices.Clone(own)
+	for _, a := range s.out.Addons {
+		all = append(all, a.Images...)
+	}
+	all = append(all, s.cluster.Extras.Images...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// registryNames refuses two images that would have one name in the site's registry.
+func (s *selecting) registryNames(refs []string) {
+	first := map[string]string{}
+	for _, ref := range refs {
+		name := s.cluster.ImageAt(ref)
+		if other, taken := first[name]; taken {
+			s.fault("choosing from catalogue %q: the images %s and %s would both be %s in images.registry", s.cat.Name, other, ref, name)
+		}
+		first[name] = ref
+	}
+}
+
+// addonName is the name of an add-on that comes from a file of the operator's.
+func addonName(file string) string {
+	base := path.Base(file)
+	return strings.TrimSuffix(base, path.Ext(base))
 }
 
 // asked returns the version that the cluster file names for a component, "" when it leaves the choice to the catalogue.

@@ -17,6 +17,7 @@ IgnoreOnSnapshot JobTimeoutSec JobTimeoutAction JobTimeoutRebootArgument Collect
 	conditions219 = `ACPower Architecture Capability DirectoryNotEmpty FileIsExecutable FileNotEmpty FirstBoot Host KernelCommandLine
 NeedsUpdate Null PathExists PathExistsGlob PathIsDirectory PathIsMountPoint PathIsReadWrite PathIsSymbolicLink Security
 Virtualization`
+	timer219   = `OnActiveSec OnBootSec OnStartupSec OnUnitActiveSec OnUnitInactiveSec OnCalendar AccuracySec Unit Persistent WakeSystem`
 	install219 = `Alias WantedBy RequiredBy Also DefaultInstance`
 	service219 = `Type PIDFile ExecStartPre ExecStart ExecStartPost ExecReload ExecStop ExecStopPost RestartSec TimeoutSec
 TimeoutStartSec TimeoutStopSec WatchdogSec StartLimitInterval StartLimitBurst StartLimitAction RebootArgument FailureAction Restart
@@ -47,6 +48,8 @@ func knows219(section, key string) bool {
 		return slices.Contains(strings.Fields(unit219), key)
 	case "Service":
 		return slices.Contains(strings.Fields(service219), key)
+	case "Timer":
+		return slices.Contains(strings.Fields(timer219), key)
 	case "Install":
 		return slices.Contains(strings.Fields(install219), key)
 	}
@@ -68,7 +71,7 @@ func values219(key string) []string {
 	return nil
 }
 
-// unitFaults returns what systemd 219 would not understand of a service unit.
+// unitFaults returns what systemd 219 would not understand of a service or timer.
 func unitFaults(name string, data []byte) []string {
 	var faults []string
 	section, line := "", 0

@@ -39,6 +39,7 @@ func rules() []rule {
 		{"bundle/hostpack", []string{"bundle"}, "a pack is part of the format"},
 		{"builder", []string{"bundle/...", "builder/..."}, "a build knows nothing of hosts' insides"},
 		{"builder/internal/render", []string{"bundle/...", "builder/...", "manifests"}, "only rendering reads the templates"},
+		{"builder/catalogue", []string{"bundle/...", "builder/...", "manifests"}, "a catalogue names templates: it looks whether they are there"},
 		{"installer", []string{"bundle/...", "installer/..."}, "the installer runs offline: it cannot fetch, sign or render"},
 		{"manifests", nil, "manifests are data"},
 		{"cmd/internal/console", []string{"bundle/progress"}, "the console shows events and knows no work"},

@@ -18,6 +18,7 @@ type Catalogue struct {
 	Downloads    []Download      `yaml:"downloads"`
 	PackageSets  []PackageSet    `yaml:"packageSets"`
 	Images       []Image         `yaml:"images"`
+	Addons       []Addon         `yaml:"addons"`
 	Roles        []Role          `yaml:"roles"`
 }
 
@@ -114,6 +115,22 @@ type Image struct {
 	Source string `yaml:"source"`           // where it is pulled from: "registry.k8s.io/pause:3.2"
 	Digest string `yaml:"digest,omitempty"` // of the index or manifest; "": pinned by the lock from the tag, over TLS
 	Note   string `yaml:"note,omitempty"`
+}
+
+// Kinds of add-ons.
+const (
+	AddonCNI   = "cni"   // connects pods; network.cni of the cluster file chooses one by its name
+	AddonDNS   = "dns"   // answers names inside the cluster
+	AddonCheck = "check" // the image of the pods that the health check makes
+)
+
+// Addon is something that runs in the cluster: its images are aboard the nodes' bundle, its objects are applied by a master.
+type Addon struct {
+	Name     string   `yaml:"name"` // "flannel": lower-case letters, digits and "-"
+	Kind     string   `yaml:"kind"`
+	Version  string   `yaml:"version"`
+	Images   []string `yaml:"images"`             // Image.Ref; each has another name before its tag
+	Template string   `yaml:"template,omitempty"` // below templates/addons: "flannel.yaml"; none for AddonCheck
 }
 
 // Role says what a role's bundle carries.

@@ -49,6 +49,7 @@ func (l *linter) run() {
 	l.downloads()
 	l.packageSets()
 	l.images()
+	l.addons()
 	l.roles()
 }
 

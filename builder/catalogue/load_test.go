@@ -41,6 +41,9 @@ packageSets:
 images:
   - ref: k8s.gcr.io/pause:3.2
     source: 127.0.0.1:5000/pause:3.2
+addons:
+  - {name: coredns, kind: dns, version: 1.7.0, images: ["k8s.gcr.io/pause:3.2"], template: coredns.yaml}
+  - {name: check, kind: check, version: "3.2", images: ["k8s.gcr.io/pause:3.2"]}
 roles:
   - name: etcd
     programs: [{artifact: etcd, path: /opt/etcd/bin/etcd}]
@@ -84,8 +87,15 @@ func TestEachFaultIsNamedWithItsLine(t *testing.T) {
 		{"    key: k\n    signedMetadata: true\n", "    key: \"\"\n    signedMetadata: false\n", "catalogue.yaml:29:13: packageSets[0].releases[0].packages[0]: nothing vouches for chrony: give its sha256, or pin the key that signs the packages of r"},
 		{"repository: r", "repository: q", `catalogue.yaml:29:58: packageSets[0].releases[0].packages[0].repository: there is no repository "q"`},
 		{"source: 127.0.0.1:5000/pause:3.2", "source: pause", `catalogue.yaml:32:5: images[0].source: "pause": want registry/repository:tag`},
-		{"artifact: etcd, path: /opt", "artifact: etcdctl, path: /opt", `catalogue.yaml:35:17: roles[0].programs[0].artifact: no download gives "etcdctl"`},
-		{"packageSets: [base]", "packageSets: [docker]", `catalogue.yaml:36:19: roles[0].packageSets[0]: there is no package set "docker"`},
+		{"artifact: etcd, path: /opt", "artifact: etcdctl, path: /opt", `catalogue.yaml:38:17: roles[0].programs[0].artifact: no download gives "etcdctl"`},
+		{"packageSets: [base]", "packageSets: [docker]", `catalogue.yaml:39:19: roles[0].packageSets[0]: there is no package set "docker"`},
+		{"name: coredns,", "name: Core_DNS,", `catalogue.yaml:34:6: addons[0].name: "Core_DNS": want lower-case letters, digits and "-", and not cluster-jobs`},
+		{"kind: dns,", "kind: dance,", `catalogue.yaml:34:21: addons[0].kind: "dance": want "cni", "dns" or "check"`},
+		{`1.7.0, images: ["k8s.gcr.io/pause:3.2"]`, `1.7.0, images: ["k8s.gcr.io/coredns:1.7.0"]`, `catalogue.yaml:34:57: addons[0].images[0]: there is no image "k8s.gcr.io/coredns:1.7.0"`},
+		{"template: coredns.yaml", "template: corednz.yaml", `catalogue.yaml:34:82: addons[0].template: there is no template "corednz.yaml" below templates/addons`},
+		{", template: coredns.yaml", "", "catalogue.yaml:34:5: addons[0].template: is missing"},
+		{`kind: check, version: "3.2"`, `kind: dns, template: coredns.yaml, version: "3.2"`, `catalogue.yaml:35:19: addons[1].kind: there is an add-on of the kind "dns" already`},
+		{`version: "3.2", images: ["k8s.gcr.io/pause:3.2"]`, `version: "3.2", images: []`, `catalogue.yaml:35:48: addons[1].images: want one image: that of the pods which the health check makes`},
 		{"name: test\n", "name: test\nsurprise: 1\n", `catalogue.yaml:3:1: surprise: unknown key`},
 	} {
 		text := strings.Replace(good, c.old, c.new, 1)

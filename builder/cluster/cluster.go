@@ -20,6 +20,8 @@ type File struct {
 	Hosts      []Host   `yaml:"hosts"` // the first master is the bootstrap master
 	API        API      `yaml:"api"`
 	Network    Network  `yaml:"network"`
+	Images     Images   `yaml:"images"`
+	Extras     Extras   `yaml:"extras"`
 	Nodes      Nodes    `yaml:"nodes"`
 	Etcd       Etcd     `yaml:"etcd"`
 	OS         OS       `yaml:"host"`
@@ -46,13 +48,19 @@ type Host struct {
 	IP       string   `yaml:"ip"`
 	Roles    []string `yaml:"roles"`
 	EtcdName string   `yaml:"etcdName"` // default: etcd01, etcd02, ... in file order
+	// Spare is a master or etcd member that is planned for later: it has certificates and packs, load balancers know it, but
+	// the cluster begins without it.
+	Spare bool `yaml:"spare"`
 }
 
 // API is how clients reach the API server.
 type API struct {
-	Endpoint  string   `yaml:"endpoint"` // IP that kubeconfigs on nodes name: the first master's by default; a VIP once there are load balancers
-	Port      int      `yaml:"port"`
-	ExtraSANs []string `yaml:"extraSANs"`
+	VIP             string   `yaml:"vip"`             // address that the load balancers hold; "" without them
+	Prefix          int      `yaml:"prefix"`          // length of the VIP's network
+	VirtualRouterID int      `yaml:"virtualRouterId"` // of the load balancers' VRRP, unique on their network
+	Endpoint        string   `yaml:"endpoint"`        // IP that kubeconfigs on nodes name; default: the VIP, without load balancers the first master's
+	Port            int      `yaml:"port"`
+	ExtraSANs       []string `yaml:"extraSANs"`
 }
 
 // Network is the cluster's address plan.
@@ -63,6 +71,27 @@ type Network struct {
 	DNSDomain   string `yaml:"dnsDomain"`
 	NodePorts   string `yaml:"nodePorts"`
 	ProxyMode   string `yaml:"proxyMode"` // ipvs or iptables
+	CNI         string `yaml:"cni"`       // flannel, calico or none
+	// UpstreamDNS are the servers that answer names outside the cluster, "20.0.0.53" or "20.0.0.53:5353"; none: nobody does.
+	UpstreamDNS []string `yaml:"upstreamDNS"`
+}
+
+// CNI choices.
+const (
+	CNIFlannel = "flannel"
+	CNICalico  = "calico"
+	CNINone    = "none"
+)
+
+// Images is where nodes take container images from.
+type Images struct {
+	Registry string `yaml:"registry"` // "registry.site.example:5000"; "": the bundle carries them
+}
+
+// Extras is what the operator adds to the cluster.
+type Extras struct {
+	Images    []string `yaml:"images"`    // references with a tag: "docker.io/library/nginx:1.21.4"
+	Manifests []string `yaml:"manifests"` // files of Kubernetes objects, relative to the site, applied in this order
 }
 
 // Nodes is about worker nodes.
@@ -73,7 +102,15 @@ type Nodes struct {
 
 // Etcd is about etcd.
 type Etcd struct {
-	DataDir string `yaml:"dataDir"`
+	DataDir   string    `yaml:"dataDir"`
+	Snapshots Snapshots `yaml:"snapshots"`
+}
+
+// Snapshots is when and where the database is saved.
+type Snapshots struct {
+	Dir   string `yaml:"dir"`
+	Every string `yaml:"every"` // OnCalendar of a systemd 219 timer
+	Keep  int    `yaml:"keep"`
 }
 
 // OS is what is done to every host (key "host" of the file).

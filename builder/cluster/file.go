@@ -5,14 +5,19 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 )
 
-// Roles that a host can have in this release.
+// Roles that a host can have.
 const (
 	RoleEtcd   = "etcd"
 	RoleMaster = "master"
 	RoleNode   = "node"
+	RoleLB     = "lb"
 )
+
+// knownRoles is what messages list.
+const knownRoles = "etcd, lb, master, node"
 
 // Warnings are findings that do not stop a build, in the order of the file's lines.
 func (f *File) Warnings() []Problem { return slices.Clone(f.warnings) }
@@ -20,7 +25,7 @@ func (f *File) Warnings() []Problem { return slices.Clone(f.warnings) }
 // Has reports whether the host has the role.
 func (h Host) Has(role string) bool { return slices.Contains(h.Roles, role) }
 
-// With returns the hosts that have the role, in the file's order.
+// With returns the hosts that have the role, spare ones too, in the file's order.
 func (f *File) With(role string) []Host {
 	var out []Host
 	for _, h := range f.Hosts {
@@ -29,6 +34,11 @@ func (f *File) With(role string) []Host {
 		}
 	}
 	return out
+}
+
+// Active returns the hosts that have the role from the start: those that are not spare.
+func (f *File) Active(role string) []Host {
+	return slices.DeleteFunc(f.With(role), func(h Host) bool { return h.Spare })
 }
 
 // NodeName is the name of the host's Node object.
@@ -45,6 +55,15 @@ func (f *File) Server() string { return f.ServerAt(f.API.Endpoint) }
 // ServerAt is the URL of the API server at one address.
 func (f *File) ServerAt(ip string) string {
 	return "https://" + net.JoinHostPort(ip, strconv.Itoa(f.API.Port))
+}
+
+// ImageAt is the name by which nodes take an image: its own, or the one in the site's registry.
+func (f *File) ImageAt(ref string) string {
+	if f.Images.Registry == "" {
+		return ref
+	}
+	_, repository, _ := strings.Cut(ref, "/")
+	return f.Images.Registry + "/" + repository
 }
 
 // KubernetesIP is the first address of the service network: the API server inside the cluster. The file must have been

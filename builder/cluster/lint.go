@@ -50,7 +50,11 @@ func (l *linter) run() {
 	l.masters()
 	l.network()
 	l.api()
+	l.balancers()
+	l.upstreamDNS()
+	l.images()
 	l.etcd()
+	l.snapshots()
 	l.host()
 	l.security()
 }
@@ -67,6 +71,7 @@ func (l *linter) header() {
 		l.wrong(at("metadata", "name"), "%q is not a usable site name: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit", f.Metadata.Name)
 	}
 	l.oneOf(at("network", "proxyMode"), f.Network.ProxyMode, "ipvs", "iptables")
+	l.oneOf(at("network", "cni"), f.Network.CNI, CNIFlannel, CNICalico, CNINone)
 	l.oneOf(at("nodes", "nameFrom"), f.Nodes.NameFrom, "ip", "hostname")
 }
 
@@ -112,8 +117,10 @@ func hasNumbers(s, prefix string) bool {
 }
 
 func (l *linter) quorum() {
-	n := len(l.file.With(RoleEtcd))
+	n := len(l.file.Active(RoleEtcd))
 	switch {
+	case n == 0 && len(l.file.With(RoleEtcd)) > 0:
+		l.wrong(at("hosts"), "all etcd members are spare: the cluster begins with the others, 3 (or 5) of them")
 	case n == 0:
 		l.wrong(at("hosts"), "no host has the role etcd; it takes 3 (or 5)")
 	case n < 3:
@@ -126,28 +133,15 @@ func (l *linter) quorum() {
 }
 
 func (l *linter) masters() {
-	masters, nodes := l.file.With(RoleMaster), l.file.With(RoleNode)
-	if len(masters) == 0 {
+	masters, nodes := l.file.Active(RoleMaster), l.file.With(RoleNode)
+	switch {
+	case len(masters) == 0 && len(l.file.With(RoleMaster)) > 0:
+		l.wrong(at("hosts"), "all masters are spare: the cluster begins with the others, at least 1")
+	case len(masters) == 0:
 		l.wrong(at("hosts"), "no host has the role master; it takes at least 1")
-	}
-	if len(masters) > 1 {
-		l.warn(at("api", "endpoint"), "%d masters but no load balancer yet: nodes reach the API at %s alone and stand still when that host is down", len(masters), l.file.API.Endpoint)
 	}
 	if len(nodes) == 0 {
 		l.warn(at("hosts"), "no host has the role node: the cluster can run nothing")
-	}
-}
-
-func (l *linter) etcd() {
-	dir := l.file.Etcd.DataDir
-	if !isCleanPath(dir) || strings.Count(dir, "/") < 3 {
-		l.wrong(at("etcd", "dataDir"), "%q is not usable: an absolute path at least three levels deep, of letters, digits and . _ - /, for example /var/lib/etcd/default.etcd", dir)
-		return
-	}
-	for _, top := range []string{"/opt/etcd/", "/opt/kubernetes/", "/etc/", "/usr/", "/boot/", "/dev/", "/proc/", "/sys/", "/run/", "/tmp/", "/var/tmp/", "/var/run/", "/var/lib/offgrid/", "/var/lib/docker/", "/var/lib/kubelet/"} {
-		if strings.HasPrefix(dir+"/", top) {
-			l.wrong(at("etcd", "dataDir"), "%q lies in %s, which is not for data", dir, strings.TrimSuffix(top, "/"))
-		}
 	}
 }
 

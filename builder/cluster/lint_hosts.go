@@ -5,7 +5,12 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"offgrid/bundle"
 )
+
+// joinName is bundle.JoinPack: the name of the pack for hosts that are not listed.
+const joinName = bundle.JoinPack
 
 func (l *linter) hosts() {
 	if len(l.file.Hosts) == 0 {
@@ -48,6 +53,8 @@ func (l *linter) hostName(i int, h Host) bool {
 	switch {
 	case h.Name == "":
 		l.wrong(at("hosts", i, "name"), "the host has no name")
+	case h.Name == joinName:
+		l.wrong(at("hosts", i, "name"), "%q is what nodes that are not in this file are called inside the bundle; choose another name", h.Name)
 	case h.Name == "localhost" || !isLabel(h.Name):
 		l.wrong(at("hosts", i, "name"), "%q is not a usable host name: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit, lower case", h.Name)
 	default:
@@ -75,21 +82,25 @@ func (l *linter) hostIP(i int, h Host) bool {
 
 func (l *linter) hostRoles(i int, h Host) {
 	if len(h.Roles) == 0 {
-		l.wrong(at("hosts", i, "roles"), "the host has no roles; known are etcd, master, node")
+		l.wrong(at("hosts", i, "roles"), "the host has no roles; known are %s", knownRoles)
 	}
 	for n, role := range h.Roles {
 		path := at("hosts", i, "roles", n)
 		switch {
-		case role == "lb":
-			l.wrong(path, "the role lb (load balancer) comes with a later version; leave the host out for now")
-		case !slices.Contains([]string{RoleEtcd, RoleMaster, RoleNode}, role):
-			l.wrong(path, "unknown role %q; known are etcd, master, node", role)
+		case !slices.Contains([]string{RoleEtcd, RoleLB, RoleMaster, RoleNode}, role):
+			l.wrong(path, "unknown role %q; known are %s", role, knownRoles)
 		case slices.Index(h.Roles, role) < n:
 			l.wrong(path, "role %q is listed twice", role)
 		}
 	}
 	if h.EtcdName != "" && !h.Has(RoleEtcd) {
 		l.wrong(at("hosts", i, "etcdName"), "the host has an etcdName but not the role etcd")
+	}
+	if h.Has(RoleLB) && h.Has(RoleMaster) {
+		l.wrong(at("hosts", i, "roles"), "a load balancer in front of the masters cannot be on a master: both listen on port %d", l.file.API.Port)
+	}
+	if h.Spare && (h.Has(RoleNode) || h.Has(RoleLB)) {
+		l.wrong(at("hosts", i, "spare"), "only masters and etcd members can be spare; a node joins at any time (nodes.joinCIDRs)")
 	}
 }
 

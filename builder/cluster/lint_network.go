@@ -151,10 +151,7 @@ func (l *linter) api() {
 	if who := listeners()[a.Port]; who != "" {
 		l.wrong(at("api", "port"), "port %d is where %s listens; 6443 is usual", a.Port, who)
 	}
-	isMaster := slices.ContainsFunc(l.file.With(RoleMaster), func(h Host) bool { return h.IP == a.Endpoint })
-	if a.Endpoint != "" && !isMaster {
-		l.wrong(at("api", "endpoint"), "%q is not the address of a host with the role master; a virtual address in front of the masters comes with a later version", a.Endpoint)
-	}
+	l.endpoint()
 	for i, s := range a.ExtraSANs {
 		if ip, err := netip.ParseAddr(s); (err != nil || ip.Zone() != "" || ip.String() != s) && !isName(s) {
 			l.wrong(at("api", "extraSANs", i), "%q is neither an IP address nor a host name", s)

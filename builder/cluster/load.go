@@ -75,10 +75,11 @@ func problems(name string, found []strictyaml.Problem) *Problems {
 // defaults is the file that says nothing: the values of the tutorial, hardened.
 func defaults() *File {
 	return &File{
-		API:     API{Port: 6443},
-		Network: Network{ServiceCIDR: "10.0.0.0/24", PodCIDR: "10.244.0.0/16", DNSDomain: "cluster.local", NodePorts: "30000-32767", ProxyMode: "ipvs"},
-		Nodes:   Nodes{NameFrom: "ip"},
-		Etcd:    Etcd{DataDir: "/var/lib/etcd/default.etcd"},
+		API: API{Port: 6443, Prefix: 24, VirtualRouterID: 51},
+		Network: Network{ServiceCIDR: "10.0.0.0/24", PodCIDR: "10.244.0.0/16", DNSDomain: "cluster.local", NodePorts: "30000-32767",
+			ProxyMode: "ipvs", CNI: CNIFlannel},
+		Nodes: Nodes{NameFrom: "ip"},
+		Etcd:  Etcd{DataDir: "/var/lib/etcd/default.etcd", Snapshots: Snapshots{Dir: "/data/backup", Every: "daily", Keep: 7}},
 		OS: OS{Firewall: "disable", SELinux: "disabled", IPv6: "disable", NTP: NTP{MaxSkewSeconds: 2},
 			DockerLog: Log{MaxSize: "500m", MaxFile: 3}},
 		Security: Security{BootstrapTTL: "720h", EncryptionAtRest: true, Audit: true, ComponentStatusPorts: "loopback",
@@ -104,8 +105,11 @@ func (f *File) derive() {
 		}
 		taken[h.EtcdName] = true
 	}
-	if masters := f.With(RoleMaster); len(masters) > 0 {
-		if f.API.Endpoint == "" {
+	if f.API.Endpoint == "" && len(f.With(RoleLB)) > 0 {
+		f.API.Endpoint = f.API.VIP
+	}
+	if masters := f.Active(RoleMaster); len(masters) > 0 {
+		if f.API.Endpoint == "" && f.API.VIP == "" && len(masters) == 1 && len(f.With(RoleLB)) == 0 {
 			f.API.Endpoint = masters[0].IP
 		}
 		if f.OS.NTP.FallbackHost == "" {

@@ -32,19 +32,20 @@ func TestTheExampleFileIsTheTutorialsHostTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Host{
-		{"master01", "20.0.0.100", []string{"master", "etcd"}, "etcd01"},
-		{"master02", "20.0.0.101", []string{"master"}, ""},
-		{"node01", "20.0.0.103", []string{"node", "etcd"}, "etcd02"},
-		{"node02", "20.0.0.104", []string{"node", "etcd"}, "etcd03"},
+		{"master01", "20.0.0.100", []string{"master", "etcd"}, "etcd01", false},
+		{"master02", "20.0.0.101", []string{"master"}, "", false},
+		{"node01", "20.0.0.103", []string{"node", "etcd"}, "etcd02", false},
+		{"node02", "20.0.0.104", []string{"node", "etcd"}, "etcd03", false},
+		{"lb01", "20.0.0.112", []string{"lb"}, "", false},
+		{"lb02", "20.0.0.113", []string{"lb"}, "", false},
 	}
 	if !reflect.DeepEqual(f.Hosts, want) {
 		t.Errorf("got %+v", f.Hosts)
 	}
-	if f.Server() != "https://20.0.0.100:6443" || f.KubernetesIP() != "10.0.0.1" || f.NodeName(f.Hosts[2]) != "20.0.0.103" {
+	if f.Server() != "https://20.0.0.110:6443" || f.KubernetesIP() != "10.0.0.1" || f.NodeName(f.Hosts[2]) != "20.0.0.103" {
 		t.Errorf("server %s, kubernetes %s, node %s", f.Server(), f.KubernetesIP(), f.NodeName(f.Hosts[2]))
 	}
-	w := f.Warnings()
-	if len(w) != 1 || !strings.HasPrefix(w[0].Text, "2 masters but no load balancer yet") || w[0].Path != "api.endpoint" {
+	if w := f.Warnings(); len(w) != 0 {
 		t.Errorf("warnings: %+v", w)
 	}
 }
@@ -56,12 +57,13 @@ func TestTheExampleFileSpellsOutTheDefaults(t *testing.T) {
 	}
 	text := string(example(t))
 	hosts := text[strings.Index(text, "hosts:"):strings.Index(text, "# How the API is reached")]
-	bare, err := Load("bare.yaml", []byte("apiVersion: offgrid/v1\nkind: Cluster\nmetadata: {name: example}\n"+hosts))
+	bare, err := Load("bare.yaml", []byte("apiVersion: offgrid/v1\nkind: Cluster\nmetadata: {name: example}\napi: {vip: 20.0.0.110}\n"+hosts))
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.warnings, bare.warnings = nil, nil
 	f.API.ExtraSANs, f.Nodes.JoinCIDRs, f.OS.NTP.Servers = nil, nil, nil // [] in the file
+	f.Network.UpstreamDNS, f.Extras = nil, Extras{}
 	if !reflect.DeepEqual(f, bare) {
 		t.Errorf("the example differs from the defaults:\n%+v\n%+v", f, bare)
 	}
@@ -92,18 +94,17 @@ security: {certLeafYears: 20}
 `
 	want := strings.Split(strings.TrimSpace(`
 c:3:12: metadata.name: "Big_Site" is not a usable site name: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit
-c:4:1: colour: unknown key "colour"; known here: apiVersion, kind, metadata, versions, hosts, api, network, nodes, etcd, host, security
+c:4:1: colour: unknown key "colour"; known here: apiVersion, kind, metadata, versions, hosts, api, network, images, extras, nodes, etcd, host, security
 c:5:12: versions.docker: docker 26.1.4 does not work with Kubernetes v1.20: from 25 on its API lacks what kubelet reads (image sizes); use 20.10 or 19.03
 c:5:28: versions.kubernetes: "v1.21.0": this release knows Kubernetes v1.20 only, for example v1.20.15
 c:6:1: hosts: 2 etcd members: losing one host would lose the cluster; it takes 3 (or 5)
 c:6:1: hosts: no host has the role master; it takes at least 1
 c:8:4: hosts[1].name: host name a belongs to "a" already (line 7)
-c:8:41: hosts[1].roles[1]: unknown role "worker"; known are etcd, master, node
+c:8:41: hosts[1].roles[1]: unknown role "worker"; known are etcd, lb, master, node
 c:9:13: hosts[2].ip: address 10.9.0.1 belongs to "a" already (line 7)
-c:9:35: hosts[2].roles[0]: the role lb (load balancer) comes with a later version; leave the host out for now
 c:10:4: hosts[3].name: "Node_4" is not a usable host name: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit, lower case
 c:10:18: hosts[3].ip: "10.9.0.300" is not an IPv4 address such as 20.0.0.100
-c:10:34: hosts[3].roles: the host has no roles; known are etcd, master, node
+c:10:34: hosts[3].roles: the host has no roles; known are etcd, lb, master, node
 c:11:13: hosts[4].ip: host address 10.244.3.4 lies in the pod network 10.244.0.0/16
 c:11:44: hosts[4].etcdName: the host has an etcdName but not the role etcd
 c:14:3: network.dnsIP: 10.244.128.1 is the API server's own service address; use another, for example 10.244.128.2
@@ -117,8 +118,9 @@ c:17:3: network.nodePorts: 10000-20000 contains port 10252, where kube-controlle
 c:17:3: network.nodePorts: 10000-20000 contains port 10256, where kube-proxy listens
 c:17:3: network.nodePorts: 10000-20000 contains port 10257, where kube-controller-manager listens
 c:17:3: network.nodePorts: 10000-20000 contains port 10259, where kube-scheduler listens
-c:19:3: api.endpoint: "10.9.0.1" is not the address of a host with the role master; a virtual address in front of the masters comes with a later version
-c:20:1: addons: unknown key "addons"; known here: apiVersion, kind, metadata, versions, hosts, api, network, nodes, etcd, host, security
+c:18:1: api.vip: the load balancers need an address that is nobody's: the VIP, in their network
+c:19:3: api.endpoint: 10.9.0.1 is "a", which is no master from the start
+c:20:1: addons: unknown key "addons"; known here: apiVersion, kind, metadata, versions, hosts, api, network, images, extras, nodes, etcd, host, security
 c:21:12: security.certLeafYears: certificates of 20 years would outlive their CA of 10
 `), "\n")
 	_, err := Load("c", []byte(text))
@@ -160,6 +162,36 @@ func TestOneMistakeIsNamedByItsPath(t *testing.T) {
 		{"kind:", "security: {bootstrapTTL: 5m}\nkind:", "security.bootstrapTTL", "from 1h"},
 		{"kind:", "security: {profile: seed}\nkind:", "security.profile", "unknown key"},
 		{"kind:", "versions: {etcd: v3.5.0}\nkind:", "versions.etcd", "v3.4 only"},
+		{"name: b", "name: join", "hosts[1].name", "\"join\" is what nodes that are not in this file are called"},
+		{"roles: [etcd, node]", "roles: [etcd, node], spare: true", "hosts[1].spare", "only masters and etcd members can be spare; a node joins at any time"},
+		{"roles: [etcd, node]", "roles: [etcd], spare: true", "hosts", "2 etcd members"},
+		{"roles: [master, etcd]", "roles: [master, etcd, lb]", "hosts[0].roles", "both listen on port 6443"},
+		{"roles: [master, etcd]", "roles: [master, etcd], spare: true", "hosts", "all masters are spare"},
+		{"roles: [etcd, node]", "roles: [etcd, master]", "hosts", "2 masters and nothing in front of them: give two hosts the role lb and set api.vip"},
+		{"kind:", "network: {cni: weave}\nkind:", "network.cni", "choose one of: flannel, calico, none"},
+		{"kind:", "network: {upstreamDNS: [10.9.9.9, dns.example]}\nkind:", "network.upstreamDNS[1]", "not the IPv4 address of a DNS server"},
+		{"kind:", "network: {upstreamDNS: [127.0.0.53]}\nkind:", "network.upstreamDNS[0]", "leads back to the cluster's own DNS"},
+		{"kind:", "network: {upstreamDNS: [10.0.0.2]}\nkind:", "network.upstreamDNS[0]", "leads back"},
+		{"kind:", "network: {upstreamDNS: ['10.9.9.9:5353', '10.9.9.9:5353']}\nkind:", "network.upstreamDNS[1]", "listed twice"},
+		{"kind:", "api: {vip: 10.9.0.9}\nkind:", "api.vip", "no host has the role lb"},
+		{"kind:", "api: {endpoint: 10.9.0.2}\nkind:", "api.endpoint", "is \"b\", which is no master"},
+		{"kind:", "api: {endpoint: api.example}\nkind:", "api.endpoint", "not an IPv4 address"},
+		{"kind:", "api: {virtualRouterId: 256}\nkind:", "api.virtualRouterId", "from 1 to 255"},
+		{"kind:", "api: {prefix: 31}\nkind:", "api.prefix", "from 8 to 30"},
+		{"kind:", "images: {registry: registry}\nkind:", "images.registry", "needs a dot or a port"},
+		{"kind:", "images: {registry: 'https://r.example'}\nkind:", "images.registry", "not a registry"},
+		{"kind:", "extras: {images: ['nginx:1.21']}\nkind:", "extras.images[0]", "write the image in full"},
+		{"kind:", "extras: {images: ['docker.io/library/nginx']}\nkind:", "extras.images[0]", "write the image in full"},
+		{"kind:", "extras: {images: ['docker.io/library/nginx:latest']}\nkind:", "extras.images[0]", "the tag latest"},
+		{"kind:", "extras: {images: ['a.b/c:1', 'a.b/c:1']}\nkind:", "extras.images[1]", "listed twice"},
+		{"kind:", "extras: {manifests: [../x.yaml]}\nkind:", "extras.manifests[0]", "plain path inside the site"},
+		{"kind:", "extras: {manifests: [x.json]}\nkind:", "extras.manifests[0]", "ends in .yaml"},
+		{"kind:", "extras: {manifests: [a/x.yaml, b/x.yaml]}\nkind:", "extras.manifests[1]", "there is a manifest named x already (line 2)"},
+		{"kind:", "etcd: {snapshots: {dir: /var}}\nkind:", "etcd.snapshots.dir", "at least two levels deep"},
+		{"kind:", "etcd: {snapshots: {dir: /tmp/x}}\nkind:", "etcd.snapshots.dir", "not for data"},
+		{"kind:", "etcd: {snapshots: {dir: /var/lib/etcd/default.etcd/x}}\nkind:", "etcd.snapshots.dir", "must not lie in each other"},
+		{"kind:", "etcd: {snapshots: {keep: 0}}\nkind:", "etcd.snapshots.keep", "from 1"},
+		{"kind:", "etcd: {snapshots: {every: sometimes}}\nkind:", "etcd.snapshots.every", "not a time that systemd 219 understands"},
 	} {
 		_, err := Load("c", []byte(strings.Replace(small, c.from, c.to, 1)))
 		var p *Problems
@@ -171,6 +203,77 @@ func TestOneMistakeIsNamedByItsPath(t *testing.T) {
 		}
 		if !errors.As(err, &p) || p.Items[0].Path != c.path && p.Items[len(p.Items)-1].Path != c.path || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: got %v, want %s ... %s", c.to, err, c.path, c.text)
+		}
+	}
+}
+
+// balanced is a site with load balancers.
+const balanced = small + `- {name: l1, ip: 10.9.0.8, roles: [lb]}
+- {name: l2, ip: 10.9.0.9, roles: [lb]}
+`
+
+func TestTheVIPIsWhereNodesGoAndIsChecked(t *testing.T) {
+	f, err := Load("c", []byte(balanced+"api: {vip: 10.9.0.10}\n"))
+	if err != nil || f.API.Endpoint != "10.9.0.10" || len(f.Warnings()) != 0 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	for api, want := range map[string]string{
+		"api: {port: 6443}":                     "c:10:1: api.vip: the load balancers need an address that is nobody's: the VIP, in their network",
+		"api: {vip: 10.9.0.2}":                  `c:10:7: api.vip: 10.9.0.2 is the address of "b"; the VIP must be nobody's`,
+		"api: {vip: 10.9.0.300}":                `c:10:7: api.vip: "10.9.0.300" is not an IPv4 address such as 20.0.0.110`,
+		"api: {vip: 10.9.1.10, port: 7443}":     "c:10:7: api.vip: 10.9.1.10/24 is not in the network of the load balancer l1 (10.9.0.8)\nc:10:7: api.vip: 10.9.1.10/24 is not in the network of the load balancer l2 (10.9.0.9)",
+		"api: {vip: 10.9.0.255}":                "c:10:7: api.vip: 10.9.0.255 is the first or last address of the network 10.9.0.0/24 and cannot be used",
+		"api: {vip: 10.9.0.20, prefix: 29}":     "c:10:7: api.vip: 10.9.0.20/29 is not in the network",
+		"api: {vip: 10.0.0.9, prefix: 8}":       "c:10:7: api.vip: 10.0.0.9 lies in the service network 10.0.0.0/24",
+		"api: {vip: 10.244.9.9, prefix: 8}":     "c:10:7: api.vip: 10.244.9.9 lies in the pod network 10.244.0.0/16",
+		"api: {vip: 10.9.0.10, endpoint: '::'}": `c:10:23: api.endpoint: "::" is not an IPv4 address`,
+	} {
+		_, err := Load("c", []byte(balanced+api+"\n"))
+		switch {
+		case err == nil && want != "":
+			t.Errorf("%s is accepted, want %s", api, want)
+		case err != nil && (want == "" || !strings.HasPrefix(err.Error(), want)):
+			t.Errorf("%s:\n got %v\nwant %s", api, err, want)
+		}
+	}
+}
+
+func TestOneLoadBalancerAndAnEndpointBesideTheVIPAreWarnings(t *testing.T) {
+	for text, want := range map[string]string{
+		small + "- {name: l1, ip: 10.9.0.8, roles: [lb]}\napi: {vip: 10.9.0.10}\n":                  "there is one load balancer: when l1 is down nobody reaches the API",
+		balanced + "api: {vip: 10.9.0.10, endpoint: 10.9.0.1}\n":                                    "nodes are sent to 10.9.0.1 and not to the load balancers' 10.9.0.10",
+		strings.Replace(small, "[etcd, node]", "[etcd, master]", 1) + "api: {endpoint: 10.9.0.1}\n": "nodes reach the API at 10.9.0.1 alone, although there are 2 masters",
+		small + "etcd: {snapshots: {dir: /var/lib/etcd/backup}}\n":                                  "is beside the database",
+	} {
+		f, err := Load("c", []byte(text))
+		if err != nil || len(f.Warnings()) != 1 || !strings.Contains(f.Warnings()[0].Text, want) {
+			t.Errorf("%s\ngot %+v, %v, want %s", text, f, err, want)
+		}
+	}
+}
+
+func TestSpareHostsAreNotPartOfTheBeginning(t *testing.T) {
+	f, err := Load("c", []byte(small+"- {name: d, ip: 10.9.0.4, roles: [master, etcd], spare: true}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := len(f.Active(RoleMaster)); got != 1 || len(f.With(RoleMaster)) != 2 || len(f.Active(RoleEtcd)) != 3 || len(f.With(RoleEtcd)) != 4 {
+		t.Errorf("%d masters from the start: %+v", got, f.Hosts)
+	}
+	if f.API.Endpoint != "10.9.0.1" || f.Hosts[3].EtcdName != "etcd04" {
+		t.Errorf("endpoint %s, member %s", f.API.Endpoint, f.Hosts[3].EtcdName)
+	}
+}
+
+func TestTimesThatSystemd219Understands(t *testing.T) {
+	for s, want := range map[string]bool{
+		"hourly": true, "daily": true, "weekly": true, "monthly": true, "02:30": true, "02:30:15": true, "Sun 03:00": true,
+		"Mon-Fri 22:00": true, "Mon,Thu 0:15": true, "*-*-* 00/6:00:00": true, "*-*-1,15 04:00": true, "*:0/15": true,
+		"": false, "quarterly": false, "25:00": false, "02:60": false, "2:30 pm": false, "Sun": false, "*-*-01..07 02:00": false,
+		"02:30 UTC": false, "*-13-01 00:00": false, " daily": false, "*:*/15": false, "*:0/99": false, "-1:00": false,
+	} {
+		if isCalendar(s) != want {
+			t.Errorf("%q: got %v", s, !want)
 		}
 	}
 }

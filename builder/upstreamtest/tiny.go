@@ -58,8 +58,20 @@ packageSets:
       - version: 20.10.24
         packages:
           - {name: docker-ce, evr: "3:20.10.24-3.el7", arch: x86_64, repository: vendor}
+  - id: balancer
+    releases:
+      - packages:
+          - {name: keepalived, evr: 1.3.5-19.el7, arch: x86_64, repository: vendor}
+          - {name: nginx, evr: 1.26.1-2.el7, arch: x86_64, repository: vendor}
 images:
+  - {ref: "docker.io/library/busybox:1.28.4", source: "REGISTRY/library/busybox:1.28.4"}
+  - {ref: "k8s.gcr.io/coredns:1.7.0", source: "REGISTRY/coredns:1.7.0"}
   - {ref: "k8s.gcr.io/pause:3.2", source: "REGISTRY/pause:3.2"}
+  - {ref: "quay.io/coreos/flannel:v0.15.1", source: "REGISTRY/coreos/flannel:v0.15.1"}
+addons:
+  - {name: flannel, kind: cni, version: v0.15.1, images: ["quay.io/coreos/flannel:v0.15.1"], template: flannel.yaml}
+  - {name: coredns, kind: dns, version: "1.7.0", images: ["k8s.gcr.io/coredns:1.7.0"], template: coredns.yaml}
+  - {name: check, kind: check, version: "1.28.4", images: ["docker.io/library/busybox:1.28.4"]}
 roles:
   - name: etcd
     programs:
@@ -81,6 +93,10 @@ roles:
       - {artifact: kubelet, path: /opt/kubernetes/bin/kubelet}
     packageSets: [base, docker]
     images: ["k8s.gcr.io/pause:3.2"]
+  - name: lb
+    programs: []
+    packageSets: [base, balancer]
+    images: []
 `
 
 // tinyCluster is a small site.
@@ -127,10 +143,17 @@ func serve(u *Upstream, key Key) (fingerprint string) {
 	}
 	u.File(kube, tarGz(programs))
 	u.Sums("/v1.20.15/SHA256SUMS", kube)
-	u.Push(Image{Repository: "pause", Tag: "3.2", Type: DockerManifest, List: DockerList, Layers: [][]byte{[]byte("pause")}})
+	for _, i := range []Image{
+		{Repository: "pause", Tag: "3.2"}, {Repository: "coredns", Tag: "1.7.0"}, {Repository: "coreos/flannel", Tag: "v0.15.1"}, {Repository: "library/busybox", Tag: "1.28.4"},
+	} {
+		i.Type, i.List, i.Layers = DockerManifest, DockerList, [][]byte{[]byte(i.Repository)}
+		u.Push(i)
+	}
 	u.File("/rpm/key", key.file())
 	u.Repo("/rpm/7", Repo{RPMs: []RPM{
 		{Name: "chrony", Version: "3.4", Release: "1.el7", Arch: "x86_64", Payload: []byte("chrony"), SignAll: key.sign, AllTag: rpmSigPGP},
+		{Name: "keepalived", Version: "1.3.5", Release: "19.el7", Arch: "x86_64", Payload: []byte("keepalived"), SignAll: key.sign, AllTag: rpmSigPGP},
+		{Name: "nginx", Version: "1.26.1", Release: "2.el7", Arch: "x86_64", Payload: []byte("nginx"), SignAll: key.sign, AllTag: rpmSigPGP},
 		{Name: "docker-ce", Epoch: 3, Version: "20.10.24", Release: "3.el7", Arch: "x86_64", Payload: []byte("docker"), SignAll: key.sign, AllTag: rpmSigPGP},
 	}})
 	return fmt.Sprintf("%X", key.private.Fingerprint)

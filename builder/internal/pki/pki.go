@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"offgrid/builder/cluster"
+	"offgrid/bundle"
 	"offgrid/bundle/progress"
 )
 
@@ -68,6 +69,7 @@ type Set struct {
 	TokenID       string // of the bootstrap token: 6 characters of [a-z0-9]
 	TokenSecret   string // 16 characters of [a-z0-9]
 	EncryptionKey string // base64 of 32 bytes, for secrets at rest
+	VRRPSecret    string // of the load balancers: 8 characters of [a-z0-9]; "" when there are none
 	ServiceKey    []byte // PEM: signs service account tokens
 	ServicePub    []byte // PEM: verifies them
 	NotBefore     time.Time
@@ -135,7 +137,18 @@ func Ensure(ctx context.Context, dir string, req Request) (*Set, error) {
 	if err := ensureAuthority(dir, req, set); err != nil {
 		return nil, err
 	}
+	if err := ensureBalancers(dir, req, set); err != nil {
+		return nil, err
+	}
 	problems := &Problems{Dir: dir}
+	if len(req.Cluster.Nodes.JoinCIDRs) > 0 {
+		// Nodes that join share one identity for kube-proxy, under a name that no host can have.
+		for _, spec := range joinSpecs() {
+			if err := ensureLeaf(dir, req, set, cluster.Host{Name: bundle.JoinPack}, spec, problems); err != nil {
+				return nil, err
+			}
+		}
+	}
 	for _, h := range req.Cluster.Hosts {
 		for _, spec := range specs(req.Cluster, h) {
 			if err := ctx.Err(); err != nil {

@@ -19,6 +19,7 @@ import (
 const table = `apiVersion: offgrid/v1
 kind: Cluster
 metadata: {name: demo}
+api: {endpoint: 20.0.0.100}
 hosts:
 - {name: master01, ip: 20.0.0.100, roles: [master, etcd]}
 - {name: master02, ip: 20.0.0.101, roles: [master]}
@@ -224,7 +225,7 @@ func TestAChangedClusterFileNamesEachCertificateThatNoLongerFits(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pki")
 	mustEnsure(t, dir, table)
 	before := tree(t, dir)
-	_, err := ensure(t, dir, strings.Replace(table, "20.0.0.104", "20.0.0.114", 1)+"api: {extraSANs: [k8s.example]}\n", now())
+	_, err := ensure(t, dir, strings.NewReplacer("20.0.0.104", "20.0.0.114", "20.0.0.100}\nhosts", "20.0.0.100, extraSANs: [k8s.example]}\nhosts").Replace(table), now())
 	var p *Problems
 	if !errors.As(err, &p) {
 		t.Fatalf("got %v", err)
@@ -347,6 +348,47 @@ func TestWhatACrashLeftIsInNobodysWay(t *testing.T) {
 	mustEnsure(t, dir, table)
 	if exists(filepath.Join(dir, tempPrefix+"9")) {
 		t.Error("the half-written directory is still there")
+	}
+}
+
+func TestBalancersAndJoiningNodesGetTheirSecretsWhenTheSiteGetsThem(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pki")
+	if set := mustEnsure(t, dir, table); set.VRRPSecret != "" {
+		t.Errorf("a site without load balancers has the secret %q", set.VRRPSecret)
+	}
+	before := tree(t, dir)
+	later := strings.Replace(table, "api: {endpoint: 20.0.0.100}", "api: {endpoint: 20.0.0.100, vip: 20.0.0.110}\nnodes: {joinCIDRs: [20.0.0.0/24]}", 1) +
+		"- {name: lb01, ip: 20.0.0.112, roles: [lb]}\n- {name: lb02, ip: 20.0.0.113, roles: [lb]}\n"
+	_, err := ensure(t, dir, later, now())
+	if err == nil || !strings.Contains(err.Error(), "does not cover 20.0.0.110; put the names and addresses") {
+		t.Fatalf("a VIP that is in no certificate: %v", err)
+	}
+	for _, host := range []string{"master01", "master02"} {
+		if err := os.RemoveAll(filepath.Join(dir, "hosts", host, APIServer)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := mustEnsure(t, dir, later)
+	if !isToken(set.VRRPSecret, 8) || mustEnsure(t, dir, later).VRRPSecret != set.VRRPSecret {
+		t.Errorf("secret %q", set.VRRPSecret)
+	}
+	if _, err := set.Leaf("join", KubeProxy); err != nil {
+		t.Error(err)
+	}
+	if _, err := set.Leaf("join", KubeletServer); err == nil {
+		t.Error("hosts that nobody knows have a serving certificate")
+	}
+	after := tree(t, dir)
+	for name, was := range before {
+		if after[name] != was && !strings.Contains(name, APIServer+string(filepath.Separator)) {
+			t.Errorf("%s has changed", name)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, balancersDir, vrrpFile), []byte("too long for VRRP\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ensure(t, dir, later, now()); err == nil || !strings.Contains(err.Error(), "balancers/vrrp-secret: want 8 characters of a-z and 0-9; put the file back") {
+		t.Errorf("a damaged secret: %v", err)
 	}
 }
 

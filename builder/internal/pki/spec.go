@@ -49,7 +49,13 @@ func masterSpecs(f *cluster.File, h cluster.Host) []spec {
 	domain := f.Network.DNSDomain
 	needs := []string{"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + domain,
 		"localhost", h.Name, h.IP, "127.0.0.1", f.KubernetesIP(), f.API.Endpoint}
+	if f.API.VIP != "" {
+		needs = append(needs, f.API.VIP)
+	}
 	var extra []string
+	for _, lb := range f.With(cluster.RoleLB) {
+		extra = append(extra, lb.Name, lb.IP)
+	}
 	for _, m := range f.With(cluster.RoleMaster) {
 		extra = append(extra, m.Name, m.IP)
 	}
@@ -66,10 +72,18 @@ func masterSpecs(f *cluster.File, h cluster.Host) []spec {
 
 func nodeSpecs(f *cluster.File, h cluster.Host) []spec {
 	return []spec{
-		{name: KubeProxy, ca: CAKubernetes, cn: "system:kube-proxy", org: "system:node-proxier", client: true},
+		kubeProxySpec(),
 		{name: KubeletServer, ca: CAKubernetes, cn: "system:node:" + f.NodeName(h), org: "system:nodes", server: true, needs: []string{h.Name, h.IP}},
 	}
 }
+
+func kubeProxySpec() spec {
+	return spec{name: KubeProxy, ca: CAKubernetes, cn: "system:kube-proxy", org: "system:node-proxier", client: true}
+}
+
+// joinSpecs lists what nodes that the cluster file does not list bring with them: kube-proxy's identity. kubelet asks for its
+// own.
+func joinSpecs() []spec { return []spec{kubeProxySpec()} }
 
 // unique joins lists without repetition, in order.
 func unique(lists ...[]string) []string {

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/base64"
 	"fmt"
@@ -27,6 +28,9 @@ func (r *renderer) pack(h cluster.Host) (*hostpack.Pack, error) {
 	p := &packer{r: r, host: h, view: r.viewOf(h), out: &hostpack.Pack{
 		Format: bundle.Format, Cluster: r.req.PKI.ClusterID, Role: r.req.Role, Host: h.Name, IP: h.IP,
 	}}
+	if h.Name == bundle.JoinPack {
+		p.view.Join, p.view.NodeName, p.out.IP = true, hostpack.FillName, ""
+	}
 	p.template("host/chrony.conf", "/etc/chrony.conf", 0o644, false)
 	switch r.req.Role {
 	case bundle.RoleEtcd:
@@ -35,6 +39,8 @@ func (r *renderer) pack(h cluster.Host) (*hostpack.Pack, error) {
 		p.master()
 	case bundle.RoleNode:
 		p.node()
+	case bundle.RoleLB:
+		p.lb()
 	}
 	if p.err != nil {
 		return nil, p.err
@@ -63,18 +69,27 @@ func (p *packer) master() {
 	p.file(hostpack.File{Path: kubeSSL + "/sa.key", Mode: 0o600, Secret: true, Data: p.r.req.PKI.ServiceKey})
 	// The controller manager signs nodes' certificates with it: the one CA key that leaves the build's directory.
 	p.file(hostpack.File{Path: kubeSSL + "/ca-key.pem", Mode: 0o600, Secret: true, Data: p.r.req.PKI.CA(pki.CAKubernetes).Key})
-	// These three talk to the API server of their own host, so that a master works whatever the others do.
+	// These two talk to the API server of their own host, so that a master works whatever the others do. The operator's commands
+	// go where they work while any master does.
 	own := p.r.req.Cluster.ServerAt(p.host.IP)
+	operator := own
+	if p.r.req.Cluster.API.VIP != "" {
+		operator = p.r.req.Cluster.Server()
+	}
 	p.certKubeconfig(kubeCfg+"/kube-controller-manager.kubeconfig", "system:kube-controller-manager", own, pki.ControllerManager)
 	p.certKubeconfig(kubeCfg+"/kube-scheduler.kubeconfig", "system:kube-scheduler", own, pki.Scheduler)
-	p.certKubeconfig("/root/.kube/config", "kubernetes-admin", own, pki.Admin)
+	p.certKubeconfig("/root/.kube/config", "kubernetes-admin", operator, pki.Admin)
 	p.out.Token = p.token()
 }
 
 func (p *packer) node() {
 	p.template("node/kubelet", kubeCfg+"/kubelet", 0o644, false)
+	p.template("node/kubelet.config", kubeCfg+"/kubelet.config", 0o644, false)
 	p.template("node/kube-proxy.config", kubeCfg+"/kube-proxy.config", 0o644, false)
-	p.pair(pki.KubeletServer, kubeSSL+"/"+pki.KubeletServer, "root")
+	// A node that joins asks the cluster for its serving certificate.
+	if !p.view.Join {
+		p.pair(pki.KubeletServer, kubeSSL+"/"+pki.KubeletServer, "root")
+	}
 	server := p.r.req.Cluster.Server()
 	p.certKubeconfig(kubeCfg+"/kube-proxy.kubeconfig", "system:kube-proxy", server, pki.KubeProxy)
 	set := p.r.req.PKI
@@ -94,6 +109,9 @@ func (p *packer) note(err error) {
 }
 
 func (p *packer) file(f hostpack.File) {
+	if p.view.Join {
+		f.Fill = bytes.Contains(f.Data, []byte(hostpack.FillIP)) || bytes.Contains(f.Data, []byte(hostpack.FillName))
+	}
 	if f.Owner == "" {
 		f.Owner, f.Group = "root", "root"
 	}

@@ -27,9 +27,12 @@ type Versions struct {
 type Request struct {
 	Cluster  *cluster.File
 	PKI      *pki.Set
-	Role     string // bundle.RoleEtcd, RoleMaster or RoleNode
+	Role     string // bundle.RoleEtcd, RoleMaster, RoleNode or RoleLB
 	Versions Versions
-	Images   []string // names of the images aboard the role's bundle
+	Images   []string // names of the images that the role's hosts run, aboard its bundle or in the site's registry
+	Addons   []Addon  // what masters apply, in this order
+	// CheckImage is the image of the pods that the health check makes; "" when there is none.
+	CheckImage string
 }
 
 // Text is a rendered file that is equal on all hosts of the role and holds no secret. It becomes one artifact of the bundle.
@@ -55,6 +58,7 @@ type Role struct {
 	Hosts   []bundle.Host // of the whole cluster, in the cluster file's order
 	Texts   []Text        // sorted by path
 	Packs   []hostpack.Pack
+	Addons  []bundle.Addon // in the order in which they are applied
 }
 
 // Render renders one role for every host that has it.
@@ -75,10 +79,16 @@ func Render(req Request) (*Role, error) {
 		r.master(role)
 	case bundle.RoleNode:
 		r.node(role)
+	case bundle.RoleLB:
+		r.lb(role)
 	default:
-		return nil, fmt.Errorf("rendering role %q: known are etcd, master, node", req.Role)
+		return nil, fmt.Errorf("rendering role %q: known are etcd, lb, master, node", req.Role)
 	}
-	for _, h := range req.Cluster.With(req.Role) {
+	hosts := req.Cluster.With(req.Role)
+	if req.Role == bundle.RoleNode && len(req.Cluster.Nodes.JoinCIDRs) > 0 {
+		hosts = append(hosts, joinHost())
+	}
+	for _, h := range hosts {
 		pack, err := r.pack(h)
 		if err != nil {
 			return nil, fmt.Errorf("rendering role %q for host %q: %w", req.Role, h.Name, err)
@@ -98,6 +108,7 @@ func (role *Role) sort() {
 	slices.SortFunc(role.Sysctls, func(a, b bundle.Setting) int { return cmp.Compare(a.Key, b.Key) })
 	slices.SortFunc(role.Dirs, func(a, b bundle.Dir) int { return cmp.Compare(a.Path, b.Path) })
 	slices.SortFunc(role.Links, func(a, b bundle.Link) int { return cmp.Compare(a.Path, b.Path) })
+	role.Addons = slices.Concat([]bundle.Addon{}, role.Addons)
 	slices.SortFunc(role.Texts, func(a, b Text) int { return cmp.Compare(a.Path, b.Path) })
 }
 
@@ -117,13 +128,20 @@ func unitPath(name string) string { return path.Join("/usr/lib/systemd/system", 
 func hosts(f *cluster.File) []bundle.Host {
 	var out []bundle.Host
 	for _, h := range f.Hosts {
-		host := bundle.Host{Name: h.Name, IP: h.IP, Roles: slices.Sorted(slices.Values(h.Roles)), EtcdName: h.EtcdName}
+		host := bundle.Host{Name: h.Name, IP: h.IP, Roles: slices.Sorted(slices.Values(h.Roles)), EtcdName: h.EtcdName, Spare: h.Spare}
 		if h.Has(cluster.RoleNode) {
 			host.NodeName = f.NodeName(h)
 		}
 		out = append(out, host)
 	}
 	return out
+}
+
+func checkImage(req Request) string {
+	if req.CheckImage == "" {
+		return ""
+	}
+	return req.Cluster.ImageAt(req.CheckImage)
 }
 
 func clusterOf(req Request) (bundle.Cluster, error) {
@@ -137,6 +155,7 @@ func clusterOf(req Request) (bundle.Cluster, error) {
 		Name:        f.Metadata.Name,
 		NotBefore:   req.PKI.NotBefore.UTC().Truncate(time.Second),
 		APIServer:   f.Server(),
+		VIP:         f.API.VIP,
 		ServiceCIDR: f.Network.ServiceCIDR,
 		PodCIDR:     f.Network.PodCIDR,
 		DNSIP:       f.Network.DNSIP,
@@ -150,6 +169,10 @@ func clusterOf(req Request) (bundle.Cluster, error) {
 			NTPFallback:    fallback.IP,
 			MaxSkewSeconds: f.OS.NTP.MaxSkewSeconds,
 			EtcdDataDir:    f.Etcd.DataDir,
+			SnapshotDir:    f.Etcd.Snapshots.Dir,
+			SnapshotKeep:   f.Etcd.Snapshots.Keep,
+			CNI:            f.Network.CNI,
+			CheckImage:     checkImage(req),
 			ProxyMode:      f.Network.ProxyMode,
 			KubeVersion:    req.Versions.Kubernetes,
 			EtcdVersion:    req.Versions.Etcd,

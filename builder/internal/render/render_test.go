@@ -53,9 +53,17 @@ func request(t *testing.T, role string, edit func(*cluster.File)) Request {
 		t.Fatal(err)
 	}
 	set.ClusterID, set.TokenID, set.TokenSecret = strings.Repeat("0a", 16), "abcdef", "0123456789abcdef"
+	if set.VRRPSecret != "" {
+		set.VRRPSecret = "12345678"
+	}
 	set.EncryptionKey = base64.StdEncoding.EncodeToString(make([]byte, 32))
 	return Request{Cluster: f, PKI: set, Role: role, Images: []string{"k8s.gcr.io/coredns:1.7.0", "k8s.gcr.io/pause:3.2"},
-		Versions: Versions{Kubernetes: "v1.20.15", Etcd: "v3.4.26", Docker: "20.10.24"}}
+		Versions: Versions{Kubernetes: "v1.20.15", Etcd: "v3.4.26", Docker: "20.10.24"}, CheckImage: "docker.io/library/busybox:1.28.4",
+		Addons: []Addon{
+			{Name: "flannel", Version: "v0.15.1", Template: "flannel.yaml", Images: map[string]string{"flannel": "quay.io/coreos/flannel:v0.15.1"}},
+			{Name: "coredns", Version: "1.7.0", Template: "coredns.yaml", Images: map[string]string{"coredns": "k8s.gcr.io/coredns:1.7.0"}},
+			{Name: "website", Data: []byte("# the operator's\n")},
+		}}
 }
 
 func rendered(t *testing.T, role string) *Role {
@@ -67,7 +75,9 @@ func rendered(t *testing.T, role string) *Role {
 	return r
 }
 
-func roles() []string { return []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode} }
+func roles() []string {
+	return []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode, bundle.RoleLB}
+}
 
 // content is a file's text with keys and certificates left out.
 func content(data []byte) string {
@@ -89,7 +99,7 @@ func describe(t *testing.T, r *Role) string {
 	t.Helper()
 	var b strings.Builder
 	index, err := json.MarshalIndent(map[string]any{"cluster": r.Cluster, "modules": r.Modules, "sysctls": r.Sysctls, "dirs": r.Dirs,
-		"links": r.Links, "units": r.Units, "checks": r.Checks, "hosts": r.Hosts}, "", " ")
+		"links": r.Links, "units": r.Units, "checks": r.Checks, "hosts": r.Hosts, "addons": r.Addons}, "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,6 +112,9 @@ func describe(t *testing.T, r *Role) string {
 			secret := ""
 			if f.Secret {
 				secret = " secret"
+			}
+			if f.Fill {
+				secret += " fill"
 			}
 			fmt.Fprintf(&b, "-- %s %s %04o %s:%s%s\n%s", p.Host, f.Path, f.Mode, f.Owner, f.Group, secret, content(f.Data))
 		}
@@ -302,6 +315,8 @@ func TestEveryConnectionOfTheClusterStandsWithTheFilesAsPlaced(t *testing.T) {
 		{"etcdctl on the member", identity(t, etcd, "node01", "/opt/etcd/ssl/server"), identity(t, etcd, "node01", "/opt/etcd/ssl/admin"), etcdCA, etcdCA, "127.0.0.1"},
 		{"etcd's gateway to itself", identity(t, etcd, "node01", "/opt/etcd/ssl/server"), identity(t, etcd, "node01", "/opt/etcd/ssl/server"), etcdCA, etcdCA, "127.0.0.1"},
 		{"kubectl to the API server", identity(t, master, "master02", ssl+"apiserver"), kubeIdentity(t, master, "master02", "/root/.kube/config"), kubeCA, kubeCA, "20.0.0.101"},
+		{"kubectl through a load balancer", identity(t, master, "master01", ssl+"apiserver"), kubeIdentity(t, master, "master02", "/root/.kube/config"), kubeCA, kubeCA, "20.0.0.110"},
+		{"a person at a load balancer's own address", identity(t, master, "master02", ssl+"apiserver"), kubeIdentity(t, master, "master02", "/root/.kube/config"), kubeCA, kubeCA, "20.0.0.113"},
 		{"controller manager to the API server", identity(t, master, "master01", ssl+"apiserver"), kubeIdentity(t, master, "master01", "/opt/kubernetes/cfg/kube-controller-manager.kubeconfig"), kubeCA, kubeCA, "20.0.0.100"},
 		{"kube-proxy to the API server", identity(t, master, "master01", ssl+"apiserver"), kubeIdentity(t, node, "node02", "/opt/kubernetes/cfg/kube-proxy.kubeconfig"), kubeCA, file(t, node, "node02", ssl+"ca.pem"), "20.0.0.100"},
 		{"pods to the API server", identity(t, master, "master02", ssl+"apiserver"), kubeIdentity(t, master, "master02", "/root/.kube/config"), kubeCA, kubeCA, "10.0.0.1"},
@@ -377,7 +392,7 @@ func TestPolicyChangesWhatIsRendered(t *testing.T) {
 	for _, d := range render(bundle.RoleEtcd).Dirs {
 		dirs = append(dirs, d.Path+" "+d.Keep)
 	}
-	if !slices.Equal(dirs[:3], []string{"/data empty", "/data/etcd empty", "/data/etcd/db data"}) {
+	if !slices.Equal(dirs[:4], []string{"/data empty", "/data/backup data", "/data/etcd empty", "/data/etcd/db data"}) {
 		t.Errorf("directories: %q", dirs)
 	}
 }
@@ -388,8 +403,8 @@ func TestANodeWithoutAPauseImageAndAnUnknownRoleAreRefused(t *testing.T) {
 	if _, err := Render(req); err == nil || !strings.Contains(err.Error(), "no image named pause") {
 		t.Errorf("got %v", err)
 	}
-	req.Role = "lb"
-	if _, err := Render(req); err == nil || !strings.Contains(err.Error(), `rendering role "lb"`) {
+	req.Role = "switch"
+	if _, err := Render(req); err == nil || !strings.Contains(err.Error(), `rendering role "switch": known are etcd, lb, master, node`) {
 		t.Errorf("got %v", err)
 	}
 }

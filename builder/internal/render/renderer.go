@@ -39,6 +39,11 @@ type view struct {
 	EncryptionKey     string // per-host files only
 	KubeletClientUser string
 	PauseImage        string
+	Join              bool           // the host is one that the cluster file does not list
+	Masters           []cluster.Host // load balancers only: all masters, spare ones too
+	Peers             []cluster.Host // a load balancer's own files only: the others
+	Priority          int            // of a load balancer, in VRRP
+	VRRPSecret        string         // a load balancer's own files only
 }
 
 func newRenderer(req Request) (*renderer, error) {
@@ -47,14 +52,14 @@ func newRenderer(req Request) (*renderer, error) {
 		return nil, fmt.Errorf("reading the templates: %w", err)
 	}
 	r := &renderer{req: req, templates: template.New("").Option("missingkey=error")}
-	for _, dir := range []string{"host", "etcd", "master", "node"} {
+	for _, dir := range []string{"host", "etcd", "master", "node", "lb", "addons"} {
 		if err := r.parse(files, dir); err != nil {
 			return nil, fmt.Errorf("reading the templates: %w", err)
 		}
 	}
 	f := req.Cluster
 	var initial, servers []string
-	for _, h := range f.With(cluster.RoleEtcd) {
+	for _, h := range f.Active(cluster.RoleEtcd) {
 		initial = append(initial, fmt.Sprintf("%s=https://%s:2380", h.EtcdName, h.IP))
 		servers = append(servers, fmt.Sprintf("https://%s:2379", h.IP))
 	}
@@ -62,12 +67,13 @@ func newRenderer(req Request) (*renderer, error) {
 	r.view = view{
 		File: f, ClusterID: req.PKI.ClusterID, InitialCluster: strings.Join(initial, ","), EtcdServers: strings.Join(servers, ","),
 		TimeSource: source.IP, TimeClients: timeClients(f), CipherSuites: strings.Join(cipherSuites(), ","), CipherSuiteList: cipherSuites(),
-		KubeletClientUser: pki.KubeletClientUser,
+		KubeletClientUser: pki.KubeletClientUser, Masters: f.With(cluster.RoleMaster),
 	}
 	if req.Role == bundle.RoleNode {
 		if r.view.PauseImage, err = pauseImage(req.Images); err != nil {
 			return nil, err
 		}
+		r.view.PauseImage = f.ImageAt(r.view.PauseImage)
 	}
 	return r, nil
 }
@@ -108,6 +114,12 @@ func pauseImage(images []string) (string, error) {
 func (r *renderer) viewOf(h cluster.Host) view {
 	v := r.view
 	v.Host, v.NodeName, v.EncryptionKey = h, r.req.Cluster.NodeName(h), r.req.PKI.EncryptionKey
+	if h.Spare && h.Has(cluster.RoleEtcd) {
+		v.InitialCluster += fmt.Sprintf(",%s=https://%s:2380", h.EtcdName, h.IP)
+	}
+	if r.req.Role == bundle.RoleLB {
+		v.balancer(r.req)
+	}
 	return v
 }
 

@@ -17,6 +17,13 @@ const (
 
 // common is what every role needs of a host. Two roles on one host place the same bytes at the same paths.
 func (r *renderer) common(role *Role) {
+	role.Units = append(role.Units, bundle.Unit{Name: "chronyd.service", Package: "chrony", Restarts: []string{"/etc/chrony.conf"}})
+	if r.req.Cluster.OS.IPv6 == "disable" {
+		role.Sysctls = append(role.Sysctls, bundle.Setting{Key: "net.ipv6.conf.all.disable_ipv6", Value: "1"})
+	}
+	if role.Name == bundle.RoleLB {
+		return // nothing is forwarded there
+	}
 	role.Modules = append(role.Modules, "br_netfilter")
 	for _, s := range []bundle.Setting{
 		{Key: "net.bridge.bridge-nf-call-ip6tables", Value: "1"},
@@ -25,13 +32,9 @@ func (r *renderer) common(role *Role) {
 	} {
 		role.Sysctls = append(role.Sysctls, s)
 	}
-	if r.req.Cluster.OS.IPv6 == "disable" {
-		role.Sysctls = append(role.Sysctls, bundle.Setting{Key: "net.ipv6.conf.all.disable_ipv6", Value: "1"})
-	}
 	role.Texts = append(role.Texts,
 		r.text("host/k8s-sysctl.conf", "/etc/sysctl.d/k8s.conf", 0o644),
 		r.text("host/k8s-modules.conf", "/etc/modules-load.d/k8s.conf", 0o644))
-	role.Units = append(role.Units, bundle.Unit{Name: "chronyd.service", Package: "chrony", Restarts: []string{"/etc/chrony.conf"}})
 }
 
 func (r *renderer) etcd(role *Role) {
@@ -50,6 +53,7 @@ func (r *renderer) etcd(role *Role) {
 		etcdDir + "/ssl/server.pem", etcdDir + "/ssl/server-key.pem", etcdDir + "/ssl/peer.pem", etcdDir + "/ssl/peer-key.pem",
 	}})
 	role.Checks = append(role.Checks, bundle.Check{Unit: "etcd.service", URL: "http://127.0.0.1:2381/health", TimeoutSeconds: 60})
+	r.snapshots(role)
 }
 
 // kubernetes is what masters and nodes share.
@@ -89,6 +93,7 @@ func (r *renderer) master(role *Role) {
 			kubeCfg + "/kube-controller-manager.kubeconfig", kubeSSL + "/ca.pem", kubeSSL + "/ca-key.pem", kubeSSL + "/front-proxy-ca.pem", kubeSSL + "/sa.key"}},
 		bundle.Unit{Name: "kube-scheduler.service", Restarts: []string{kubeDir + "/bin/kube-scheduler", kubeCfg + "/kube-scheduler",
 			kubeCfg + "/kube-scheduler.kubeconfig", kubeSSL + "/ca.pem"}})
+	r.addons(role)
 	// Both answer /healthz to everybody, with certificates that they make for themselves. The API server answers nobody
 	// without a certificate (anonymous-auth=false), so it has no check here: who waits for it has one.
 	role.Checks = append(role.Checks,
@@ -127,7 +132,6 @@ func (r *renderer) node(role *Role) {
 		r.text("node/k8s-node-modules.conf", "/etc/modules-load.d/k8s-node.conf", 0o644),
 		r.text("node/daemon.json", "/etc/docker/daemon.json", 0o644),
 		r.unit("node/kubelet.service"), r.unit("node/kube-proxy.service"),
-		r.text("node/kubelet.config", kubeCfg+"/kubelet.config", 0o644),
 		r.text("node/kube-proxy", kubeCfg+"/kube-proxy", 0o644))
 	if r.req.Cluster.Network.ProxyMode == "ipvs" {
 		role.Modules = append(role.Modules, "ip_vs", "ip_vs_rr", "ip_vs_sh", "ip_vs_wrr", "nf_conntrack")
@@ -142,6 +146,9 @@ func (r *renderer) node(role *Role) {
 	role.Checks = append(role.Checks,
 		bundle.Check{Unit: "kubelet.service", URL: "http://127.0.0.1:10248/healthz", TimeoutSeconds: 60},
 		bundle.Check{Unit: "kube-proxy.service", URL: "http://127.0.0.1:10256/healthz", TimeoutSeconds: 60})
+	if r.req.Cluster.Images.Registry == "" {
+		r.timer(role, "node/offgrid-images")
+	}
 }
 
 // parents are the directories above etcd's data that may have to be made. The usual one belongs to etcd alone.

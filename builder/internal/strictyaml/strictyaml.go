@@ -147,11 +147,25 @@ func SortProblems(list []Problem) {
 }
 
 // parse returns the body of the file's only document; nil when it is empty.
-func parse(data []byte) (body ast.Node, problem *Problem) {
+func parse(data []byte) (ast.Node, *Problem) {
+	bodies, problem := parseAll(data, MaxDepth)
+	for i, body := range bodies {
+		if i > 0 && body != nil {
+			return nil, at(body.GetToken(), "a second document begins here; the file holds exactly one")
+		}
+	}
+	if problem != nil || len(bodies) == 0 {
+		return nil, problem
+	}
+	return bodies[0], nil
+}
+
+// parseAll returns the bodies of the file's documents; nil for empty ones.
+func parseAll(data []byte, depth int) (bodies []ast.Node, problem *Problem) {
 	// The parser is not ours and reads what people (and fuzzers) write: a bug in it must not take the program down.
 	defer func() {
 		if r := recover(); r != nil {
-			body, problem = nil, &Problem{Text: fmt.Sprintf("this is not readable as YAML (%v)", r)}
+			bodies, problem = nil, &Problem{Text: fmt.Sprintf("this is not readable as YAML (%v)", r)}
 		}
 	}()
 	if len(data) > MaxSize {
@@ -161,22 +175,17 @@ func parse(data []byte) (body ast.Node, problem *Problem) {
 		return nil, &Problem{Text: "the file is not UTF-8 text"}
 	}
 	tokens := lexer.Tokenize(string(data))
-	if p := refuseTokens(tokens); p != nil {
+	if p := refuseTokens(tokens, depth); p != nil {
 		return nil, p
 	}
 	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey()) // found by the decoder, all of them
 	if err != nil {
 		return nil, parseProblem(err)
 	}
-	for i, doc := range file.Docs {
-		if i > 0 && doc.Body != nil {
-			return nil, at(doc.Body.GetToken(), "a second document begins here; the file holds exactly one")
-		}
+	for _, doc := range file.Docs {
+		bodies = append(bodies, doc.Body)
 	}
-	if len(file.Docs) == 0 {
-		return nil, nil
-	}
-	return file.Docs[0].Body, nil
+	return bodies, nil
 }
 
 func parseProblem(err error) *Problem {
@@ -196,7 +205,7 @@ func at(tk *token.Token, text string) *Problem {
 }
 
 // refuseTokens finds what must not reach the parser, which recurses: deep nesting, and what can make a small file big.
-func refuseTokens(tokens token.Tokens) *Problem {
+func refuseTokens(tokens token.Tokens, depth int) *Problem {
 	flow := 0
 	var columns []int // of the block structures that are open
 	for _, tk := range tokens {
@@ -214,8 +223,8 @@ func refuseTokens(tokens token.Tokens) *Problem {
 		case token.SequenceEntryType, token.MappingValueType:
 			columns = openAt(columns, blockColumn(tk))
 		}
-		if flow+len(columns) > MaxDepth {
-			return at(tk, fmt.Sprintf("nested deeper than %d levels", MaxDepth))
+		if flow+len(columns) > depth {
+			return at(tk, fmt.Sprintf("nested deeper than %d levels", depth))
 		}
 	}
 	return nil
