@@ -36,8 +36,12 @@ type Facts struct {
 	Files     map[string]int64     `json:"files"`     // size of the files that are there, of those asked about
 	EtcdData  []string             `json:"etcdData"`  // names in the etcd data directory
 	SwapLines int                  `json:"swapLines"` // uncommented lines of type swap in /etc/fstab
+	CNI       []string             `json:"cni"`       // names in kubelet's directory of pod networks
+	VIP       VIPFacts             `json:"vip"`
 	Now       time.Time            `json:"now"`
 	Skew      map[string]int64     `json:"skew"` // seconds that a peer's clock is ahead of ours, of those that answered
+
+	BalancerAllowed bool `json:"balancerAllowed"` // an enforcing SELinux was told to let nginx do a balancer's work
 }
 
 // OSRelease is /etc/os-release.
@@ -114,6 +118,7 @@ func GatherFacts(ctx context.Context, h host.Host, q Questions) (*Facts, error) 
 	f.Units = g.units(q.Units)
 	f.Files = g.sizes(q.Files)
 	f.EtcdData = g.names(q.EtcdData)
+	f.CNI = g.names(cniDir)
 	if g.err != nil {
 		return nil, g.err
 	}

@@ -77,7 +77,7 @@ type check func(in *PreflightInput, r *RoleInput) []Finding
 // hostChecks are made once per run, whatever the roles.
 func hostChecks() []check {
 	return []check{
-		checkRoot, checkArch, checkFamily, checkAddress, checkClusters, checkClock, checkSkew,
+		checkRoot, checkArch, checkFamily, checkAddress, checkVIP, checkClusters, checkClock, checkSkew,
 		checkForeign, checkStateExec, checkSpace, checkKernel, checkSwapUnits, checkOverlap,
 	}
 }
@@ -89,7 +89,9 @@ func roleChecks(role string) []check {
 	case bundle.RoleEtcd:
 		checks = append(checks, checkEtcdData, checkEtcdTwins)
 	case bundle.RoleNode:
-		checks = append(checks, checkDocker, checkContainerTools, checkCgroupDriver, checkFType, checkIPVSTools)
+		checks = append(checks, checkDocker, checkContainerTools, checkCgroupDriver, checkFType, checkIPVSTools, checkCNI)
+	case bundle.RoleLB:
+		checks = append(checks, checkVIPNetwork, checkBalancerBusy, checkBalancerSELinux, checkBalancerFirewall)
 	}
 	return checks
 }

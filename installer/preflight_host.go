@@ -81,6 +81,9 @@ func checkAddress(in *PreflightInput, r *RoleInput) []Finding {
 	if err != nil {
 		return usage("bad-ip", fmt.Sprintf("%q is not an IPv4 address", in.Want.IP), "--ip", "hosts are told apart by their address", "./install --help")
 	}
+	if in.Want.IP == r.Index.Cluster.VIP {
+		return nil // said by checkVIP
+	}
 	var own, planned []string
 	for _, a := range in.Facts.Addresses {
 		if a.Prefix.Addr() == ip {

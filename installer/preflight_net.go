@@ -17,6 +17,9 @@ func checkPlanned(in *PreflightInput, r *RoleInput) []Finding {
 		return usage("wrong-bundle", "the bundle is for the role "+role+", not for "+strings.Join(in.Want.Roles, ","), r.Path,
 			"a bundle holds one role", command(in, []string{role}, in.Want.IP))
 	}
+	if in.Want.IP != "" && in.Want.IP == r.Index.Cluster.VIP {
+		return nil // said by checkVIP
+	}
 	h, ok := hostByIP(r.Index, in.Want.IP)
 	if !ok {
 		return notInFile(in, r)
@@ -63,6 +66,8 @@ func rolePorts(index *bundle.RoleIndex) []port {
 	case bundle.RoleNode:
 		return []port{{10248, "kubelet answers health checks there"}, {10249, "kube-proxy shows its metrics there"}, {10250, "kubelet listens there"},
 			{10256, "kube-proxy answers health checks there"}}
+	case bundle.RoleLB:
+		return []port{{apiPort(index), "nginx listens there for the API servers"}}
 	}
 	return nil
 }
@@ -81,7 +86,8 @@ func checkPorts(in *PreflightInput, r *RoleInput) []Finding {
 	var found []Finding
 	for _, p := range rolePorts(r.Index) {
 		for _, l := range in.Facts.Listeners {
-			if l.Port != p.number || ownProgram(r.Index, l) {
+			ours := r.Index.Role == bundle.RoleLB && l.Process == "nginx" && in.Previous.Clusters[bundle.RoleLB] == r.Index.Cluster.ID
+			if l.Port != p.number || ours || ownProgram(r.Index, l) {
 				continue
 			}
 			where, fix := "an unknown process", fmt.Sprintf("ss -l -t -n -p 'sport = :%d'", l.Port)

@@ -30,6 +30,8 @@ func pfHosts() []bundle.Host {
 		{Name: "master02", IP: "20.0.0.101", Roles: []string{"master"}},
 		{Name: "node01", IP: "20.0.0.103", Roles: []string{"etcd", "node"}, EtcdName: "etcd02", NodeName: "20.0.0.103"},
 		{Name: "node02", IP: "20.0.0.104", Roles: []string{"etcd", "node"}, EtcdName: "etcd03", NodeName: "20.0.0.104"},
+		{Name: "lb01", IP: "20.0.0.112", Roles: []string{"lb"}},
+		{Name: "lb02", IP: "20.0.0.113", Roles: []string{"lb"}},
 	}
 }
 
@@ -38,7 +40,7 @@ func pfIndex(role string) *bundle.RoleIndex {
 	index := &bundle.RoleIndex{
 		Role: role, Platform: bundle.Platform{OS: "linux", Arch: "amd64", Family: "el7"}, Hosts: pfHosts(),
 		Cluster: bundle.Cluster{
-			ID: "c0ffee", Name: "plant", APIServer: "https://20.0.0.100:6443", ServiceCIDR: "10.0.0.0/24", PodCIDR: "10.244.0.0/16",
+			ID: "c0ffee", Name: "plant", APIServer: "https://20.0.0.100:6443", VIP: "20.0.0.110", ServiceCIDR: "10.0.0.0/24", PodCIDR: "10.244.0.0/16",
 			NotBefore: pfNow().Add(-time.Hour),
 			Policy: bundle.Policy{Firewall: "disable", SELinux: "disabled", EtcdDataDir: "/var/lib/etcd/default.etcd", ProxyMode: "ipvs",
 				MaxSkewSeconds: 2, DockerVersion: "20.10.24"},
@@ -63,6 +65,12 @@ func pfIndex(role string) *bundle.RoleIndex {
 		index.Packages = []bundle.Package{{Name: "docker-ce", Artifact: "docker-ce.rpm"}}
 		index.Units = []bundle.Unit{{Name: "docker.service", Package: "docker-ce"}, {Name: "kubelet.service"}}
 		index.Modules = []string{"br_netfilter", "ip_vs", "ip_vs_rr"}
+		index.Cluster.Policy.CNI = "flannel"
+		for _, name := range []string{"bridge", "flannel", "host-local", "loopback", "portmap"} {
+			program("/opt/cni/bin/"+name, 0)
+		}
+	case bundle.RoleLB:
+		index.Units = []bundle.Unit{{Name: "nginx.service", Package: "nginx"}, {Name: "keepalived.service", Package: "keepalived"}}
 	}
 	return index
 }
@@ -139,6 +147,10 @@ func pfRole(t *testing.T, ca *pfCA, role, ip string) RoleInput {
 	if role == bundle.RoleEtcd {
 		dir = "/opt/etcd/ssl/"
 	}
+	if role == bundle.RoleLB {
+		return RoleInput{Path: "lb.bundle", Index: pfIndex(role), Texts: map[string][]byte{}, Carry: 1 << 20,
+			Pack: &hostpack.Pack{Cluster: "c0ffee", Role: role, IP: ip}}
+	}
 	pack := &hostpack.Pack{Cluster: "c0ffee", Role: role, IP: ip, Files: []hostpack.File{
 		{Path: dir + "ca.pem", Data: ca.pem}, {Path: dir + "server.pem", Data: cert}, {Path: dir + "server-key.pem", Data: key, Secret: true},
 	}}
@@ -196,6 +208,7 @@ func TestAGoodHostHasNoFindings(t *testing.T) {
 	ca := newPFCA(t)
 	for _, c := range []struct{ role, ip string }{
 		{bundle.RoleEtcd, "20.0.0.100"}, {bundle.RoleMaster, "20.0.0.101"}, {bundle.RoleNode, "20.0.0.103"},
+		{bundle.RoleLB, "20.0.0.112"},
 	} {
 		if found := Preflight(pfInput(t, ca, c.role, c.ip)); len(found) != 0 {
 			t.Errorf("%s on %s: %+v", c.role, c.ip, found)

@@ -86,6 +86,7 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 		closeAll(opened)
 		return nil, err
 	}
+	s.balanceFacts(ctx, job)
 	job.Findings = Preflight(PreflightInput{Want: job.Want, Facts: job.Facts, Roles: job.inputs(), Previous: s.previous(opened)})
 	for _, r := range job.Roles {
 		if r.Plan != nil {
@@ -173,6 +174,9 @@ func (s *Session) questions(job *Job) Questions {
 	q := Questions{Now: s.Now(), Files: append(foreignFiles(), selinuxConfig), Units: foreignUnits(), Commands: []string{"ipset"}}
 	for _, r := range job.Roles {
 		q.Modules = append(q.Modules, r.Input.Index.Modules...)
+		if r.Input.Index.Cluster.VIP != "" {
+			q.Units = append(q.Units, nginxUnit, keepalivedUnit)
+		}
 		for _, f := range r.Input.Index.Files {
 			q.Files = append(q.Files, f.Path)
 		}

@@ -183,6 +183,12 @@ func (s *Site) nodeRole(r *roleInput) {
 	r.dirs("root", "data", "/var/lib/docker")
 	r.programs("/opt/kubernetes/bin", s.stick.Kube, "kube-proxy", "kubelet")
 	r.index.Modules = append(r.index.Modules, "ip_vs", "ip_vs_rr")
+	if s.vip != "" {
+		r.dirs("root", "", "/opt/cni", "/opt/cni/bin")
+		for _, name := range []string{"bridge", "flannel", "host-local", "loopback", "portmap"} {
+			r.file("/opt/cni/bin/"+name, bundle.KindProgram, "v0.8.7", 0o755, "root", program(name))
+		}
+	}
 	r.index.Sysctls = append([]bundle.Setting{{Key: "kernel.panic", Value: "10"}}, r.index.Sysctls...)
 	r.text("/etc/docker/daemon.json", `{"exec-opts": ["native.cgroupdriver=systemd"], "log-driver": "json-file"}`, "root")
 	r.text("/opt/kubernetes/cfg/kubelet.config", "cgroupDriver: systemd\n", "root")
