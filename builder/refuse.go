@@ -27,8 +27,9 @@ func Refused(err error) bool {
 		choice    *CatalogueError
 		rendered  *RenderError
 		extras    *ExtrasError
+		registry  *RegistryError
 	)
-	for _, target := range []any{&problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice, &rendered, &extras} {
+	for _, target := range []any{&problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry} {
 		if errors.As(err, target) {
 			return true
 		}
