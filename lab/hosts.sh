@@ -112,8 +112,13 @@ host_cut() {
 	perl -e 'open(my $d, "<", $ARGV[0]) or die "$!\n"; my $how = pack("L", 2); ioctl($d, 0x8004587d, $how) or die "shutting the file system down: $!\n"' "$dir/root"
 	host_kill "$1"
 	umount "$dir/root"
+	# While a namespace of the dead host still has it, a new mount would be the same file system, shut down as it is.
+	wait_for 30 "the disk of host $1 to be let go" disk_free "$dir/disk.img" || die "host $1 cannot be switched on again"
 	host_mount "$1"
 }
+
+# disk_free FILE: no loop device has it any more.
+disk_free() { [ -z "$(losetup --associated "$1")" ]; }
 
 # host_stop NAME: an orderly shutdown.
 host_stop() {
