@@ -36,17 +36,42 @@ install_role() {
 	for pid in "${pids[@]}"; do wait "$pid" || die "./install --role $role ended with $?, see above"; done
 }
 
+# hosts_of ROLE: as the tutorial names them.
+hosts_of() { awk -v r="$1" '("," $3 ",") ~ ("," r ",") { print $1 }' "$lab_root/lab/hosts"; }
+
+vip=20.0.0.110
+
 kubectl() { "$lab_root/lab/host" master01 kubectl "$@"; }
 component_status() { [ "$(kubectl get cs --no-headers 2>/dev/null | grep -cw Healthy)" = 5 ]; }
-nodes_registered() { [ "$(kubectl get nodes --no-headers 2>/dev/null | wc -l)" = "$1" ]; }
+nodes_ready() { [ "$(kubectl get nodes --no-headers 2>/dev/null | awk '$2 == "Ready"' | wc -l)" = "$1" ]; }
+
+# pods_ready: every pod that is there runs with all its containers, and DNS is among them.
+pods_ready() {
+	kubectl get pods -A --no-headers 2>/dev/null | awk '{ split($3, n, "/"); if ($4 != "Running" || n[1] != n[2]) bad = 1; if ($2 ~ /^coredns/) dns = 1 } END { exit bad || !dns }'
+}
+
+# vip_holder: the balancers that have the virtual address.
+vip_holder() {
+	local name
+	for name in $(hosts_of lb); do
+		if "$lab_root/lab/host" "$name" ip -4 -o addr show to $vip/32 2>/dev/null | grep -q .; then echo "$name"; fi
+	done
+}
+one_holder() { [ "$(vip_holder | wc -l)" = 1 ]; }
+
+# show HOST COMMAND...: a command as typed there, and its answer.
+show() {
+	say "$1# ${*:2}"
+	"$lab_root/lab/host" "$@" 2>/dev/null
+}
 
 show_cluster() {
-	say "master01# kubectl get cs"
-	kubectl get cs 2>/dev/null
-	say "master01# kubectl get nodes -o wide"
-	kubectl get nodes -o wide
+	show master01 kubectl get cs
+	show master01 kubectl get nodes -o wide
+	show master01 kubectl get pods -A -o wide
 	say "master01# etcdctl endpoint status"
 	etcd_table
+	say "the virtual address $vip is at $(vip_holder | paste -sd' ')"
 }
 
 etcd_table() {

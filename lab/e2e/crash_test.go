@@ -11,14 +11,15 @@ import (
 	"time"
 )
 
-// peers are a master and two members of etcd, so that node01 finds a cluster.
+// peers are a master, a balancer and two members of etcd, so that node01 finds a cluster.
 func peers(t *testing.T) []*host {
 	t.Helper()
-	all := lab(t).hosts(t, "master01", "node02")
+	all := lab(t).hosts(t, "master01", "node02", "lb01")
+	roles := []string{"etcd", "etcd", "lb"}
 	var wait sync.WaitGroup
-	for _, h := range all {
-		h.bring("etcd", "master")
-		wait.Go(func() { h.install("etcd") })
+	for i, h := range all {
+		h.bring("etcd", "master", "lb")
+		wait.Go(func() { h.install(roles[i]) })
 	}
 	wait.Wait()
 	if t.Failed() {

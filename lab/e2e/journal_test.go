@@ -210,6 +210,8 @@ var unequal = []string{
 	"file /var/lib/chrony", "file /var/lib/kubelet", "file /etc/shadow", "file /etc/docker/key.json", "file /var/log/", "file /var/lib/containerd", "file /opt/containerd",
 	"file /etc/passwd-", "file /etc/group-", "file /etc/gshadow-",
 	"active sys-devices", "active dev-", "setting kernel.hostname", "setting net.ipv4.conf", "setting net.ipv6.conf", "setting net.netfilter", "active var-lib-docker",
+	// what pods make: which of them are there, and their addresses, is the scheduler's business
+	"active var-lib-kubelet", "file /var/lib/cni", "rules -A KUBE-", "rules :KUBE-",
 }
 
 func strip(s snapshot) snapshot {

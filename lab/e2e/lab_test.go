@@ -156,7 +156,13 @@ type host struct {
 	ip   string
 }
 
-var table = map[string]string{"master01": "20.0.0.100", "master02": "20.0.0.101", "node01": "20.0.0.103", "node02": "20.0.0.104"}
+var table = map[string]string{
+	"master01": "20.0.0.100", "master02": "20.0.0.101", "node01": "20.0.0.103", "node02": "20.0.0.104",
+	"lb01": "20.0.0.112", "lb02": "20.0.0.113",
+}
+
+// vip is the address behind which the masters are.
+const vip = "20.0.0.110"
 
 // hosts boots fresh ones; they are removed when the test ends, however it ends.
 func (r *rig) hosts(t *testing.T, names ...string) []*host {

@@ -148,8 +148,7 @@ func TestSkopeoReadsTheRoleAndEveryImage(t *testing.T) {
 		t.Fatal(got.out)
 	}
 	for _, ref := range []string{
-		"k8s.gcr.io/pause:3.2", "k8s.gcr.io/coredns:1.7.0", "quay.io/coreos/flannel:v0.15.1",
-		"docker.io/rancher/mirrored-flannelcni-flannel-cni-plugin:v1.0.0",
+		"k8s.gcr.io/pause:3.2", "k8s.gcr.io/coredns:1.7.0", "quay.io/coreos/flannel:v0.15.1", "docker.io/library/busybox:1.28.4",
 	} {
 		got := program(t, dir, "skopeo", "copy", "--override-os", "linux", "--override-arch", "amd64", "oci:"+dir+":"+ref, "dir:"+filepath.Join(t.TempDir(), "out"))
 		if got.code != 0 {
