@@ -3,5 +3,5 @@
 // so that a run may be killed at any moment and go on later, or be taken back as if it had never been.
 //
 // It runs on hosts without internet, from what was carried there; it imports nothing of the build side, prints nothing, and
-// changes the machine only through host.Host. What it dials is in probe.go.
+// changes the machine only through host.Host. What it dials is in probe.go and probe_dns.go.
 package installer

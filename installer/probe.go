@@ -53,9 +53,13 @@ const (
 	probeTimeout = 5 * time.Second
 )
 
-// Dial is the Prober of a real run, and the only thing in the installer that opens a connection. A proxy from the
+// Dial is the Prober of a real run, and the only thing in the installer that opens a connection: HTTP, or a question to a
+// name server. A proxy from the
 // environment is not used: everything it talks to is on the site.
 func Dial(ctx context.Context, p Probe) (Answer, error) {
+	if strings.HasPrefix(p.URL, dnsScheme) {
+		return dialDNS(ctx, p)
+	}
 	config, err := probeTLS(p)
 	if err != nil {
 		return Answer{}, fmt.Errorf("asking %s: %w", p.URL, err)
