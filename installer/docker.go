@@ -79,3 +79,12 @@ func dockerRun(ctx context.Context, h host.Host, limit time.Duration, stdin io.R
 	}
 	return out, err
 }
+
+// complaint is the last line of what docker said, or of the error when it said nothing.
+func complaint(err error) string {
+	var run *host.RunError
+	if errors.As(err, &run) && strings.TrimSpace(run.Stderr) != "" {
+		err = errors.New(run.Stderr)
+	}
+	return lastLine(err)
+}

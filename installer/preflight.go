@@ -48,11 +48,12 @@ type Want struct {
 
 // RoleInput is what preflight knows of one role that is to be installed.
 type RoleInput struct {
-	Path  string // of the bundle, for messages
-	Index *bundle.RoleIndex
-	Pack  *hostpack.Pack    // nil when the bundle has none for this host
-	Texts map[string][]byte // rendered public files, by the path they get on the host
-	Carry int64             // bytes that go to /var/lib/offgrid before anything else
+	Path   string // of the bundle, for messages
+	Index  *bundle.RoleIndex
+	Pack   *hostpack.Pack    // nil when the bundle has none for this host
+	Texts  map[string][]byte // rendered public files, by the path they get on the host
+	Carry  int64             // bytes that go to /var/lib/offgrid before anything else
+	Images int64             // bytes that docker needs for the images, as dockerBytes says
 	// Upgrade is not nil when the role is on the host from another bundle.
 	Upgrade *Upgrade
 }

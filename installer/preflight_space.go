@@ -14,6 +14,11 @@ const (
 	spaceReserve = 64 << 20
 	// packageFactor is an estimate of how much an installed package takes, against its compressed file, on the safe side.
 	packageFactor = 5
+	// layerFactor is an estimate of how much a layer takes once docker has unpacked it, against its gzip: programs shrink to
+	// 30 to 45 %, so this is on the safe side. The true size is known only to who unpacks it.
+	layerFactor = 3
+	// dockerDir is where docker keeps images.
+	dockerDir = "/var/lib/docker"
 )
 
 // checkStateExec insists that programs may be run from where they are put, and that files may be put there at all.
@@ -82,6 +87,7 @@ func needs(in *PreflightInput) map[string]*need {
 	for _, r := range in.Roles {
 		if in.Previous.Clusters[r.Index.Role] == "" || r.Upgrade != nil {
 			add(StateDir, "what is kept for later runs", r.Carry)
+			add(dockerDir, "container images", r.Images)
 		}
 		add(StateDir, "the version that is replaced", r.Upgrade.copies())
 		for _, f := range r.Index.Files {
@@ -100,6 +106,35 @@ func needs(in *PreflightInput) map[string]*need {
 		}
 	}
 	return total
+}
+
+// dockerBytes is what docker needs below its directory for those layers of the images that it does not have: each once,
+// unpacked, and for the time of the load the biggest image as it is stored, since docker keeps the archive until it is
+// through.
+func dockerBytes(b *bundle.Bundle, has func(bundle.Digest) bool) int64 {
+	var unpacked, biggest int64
+	seen := map[bundle.Digest]bool{}
+	for _, i := range b.Role.Images {
+		blobs, ok := b.Image(i.Ref)
+		if !ok || has(blobs.Manifest.Digest) {
+			continue
+		}
+		var stored int64
+		for _, l := range blobs.Layers {
+			stored += l.Size
+			if seen[l.Digest] || has(l.Digest) {
+				continue
+			}
+			seen[l.Digest] = true
+			if strings.HasSuffix(l.MediaType, "gzip") {
+				unpacked += l.Size * layerFactor
+			} else {
+				unpacked += l.Size
+			}
+		}
+		biggest = max(biggest, stored)
+	}
+	return unpacked + biggest
 }
 
 func artifactOf(index *bundle.RoleIndex, name string) (bundle.Artifact, bool) {
@@ -128,7 +163,7 @@ func checkSpace(in *PreflightInput, _ *RoleInput) []Finding {
 // breakdown says what the space is for, in a fixed order.
 func breakdown(n *need) string {
 	var parts []string
-	for _, what := range []string{"programs and settings", "packages", "what is kept for later runs", "the version that is replaced"} {
+	for _, what := range []string{"programs and settings", "packages", "container images", "what is kept for later runs", "the version that is replaced"} {
 		if n.what[what] > 0 {
 			parts = append(parts, mib(n.what[what])+" for "+what)
 		}

@@ -75,24 +75,34 @@ func (s *Session) Resume(ctx context.Context) (Outcome, error) {
 func (s *Session) lock(ctx context.Context) (*StateLock, error) {
 	lock, err := LockState(s.local(StateDir))
 	var held *LockedError
-	if !errors.As(err, &held) || !s.unattended(held.PID) {
+	if !errors.As(err, &held) {
 		return lock, err
 	}
+	service := s.unattended(held.PID)
+	if service == "" {
+		return nil, held
+	}
 	// It finishes its step first. The timer would start it again, but then it finds us at work.
-	if _, err := s.Host.Run(ctx, nil, "systemctl", "stop", convergeService); err != nil {
+	if _, err := s.Host.Run(ctx, nil, "systemctl", "stop", service); err != nil {
 		return nil, held
 	}
 	return LockState(s.local(StateDir))
 }
 
-// unattended reports whether a process is a run that the timer started, and not this one's own.
-func (s *Session) unattended(pid string) bool {
+// unattended returns the service of a process that a timer started, "" when it is this one's own or an operator's.
+func (s *Session) unattended(pid string) string {
 	n, err := strconv.Atoi(pid)
 	if err != nil || n == os.Getpid() || s.Unattended {
-		return false
+		return ""
 	}
 	line, err := host.ReadFile(s.Host, "/proc/"+pid+"/cmdline", inlineMax)
-	return err == nil && strings.Contains(string(line), "\x00--unattended")
+	switch {
+	case err == nil && strings.Contains(string(line), "\x00--unattended"):
+		return convergeService
+	case err == nil && strings.Contains(string(line), "\x00images\x00"):
+		return imagesService // one that an operator typed is no service's, and stopping that changes nothing
+	}
+	return ""
 }
 
 // apply runs the plans: first whatever needs the medium, for all roles, then the rest.

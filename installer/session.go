@@ -161,6 +161,7 @@ func readRole(ctx context.Context, b *bundle.Bundle, name string) (RoleInput, er
 	for _, blob := range b.CarriedBlobs(name) {
 		in.Carry += blob.Size
 	}
+	in.Images = dockerBytes(b, func(bundle.Digest) bool { return false })
 	if _, ok := b.PackBlob(name); !ok {
 		return in, nil
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 	"slices"
+	"strings"
 
 	"offgrid/bundle"
 	"offgrid/installer/host"
@@ -228,8 +229,11 @@ func undoUnit(ctx context.Context, u Undoing) error {
 }
 
 // leftRunning takes away what a service makes outside its own control group and leaves there when it ends: kubelet the
-// slices of pods, docker its bridge.
+// slices of pods, docker its bridge, a timer the service that it has started.
 func leftRunning(ctx context.Context, u Undoing) error {
+	if name, ok := strings.CutSuffix(u.Object, ".timer"); ok {
+		return stopStarted(ctx, u, name+".service")
+	}
 	var argv []string
 	switch u.Object {
 	case "kubelet.service":
@@ -246,6 +250,18 @@ func leftRunning(ctx context.Context, u Undoing) error {
 		return nil
 	}
 	_, err := u.Host.Run(ctx, nil, argv...)
+	return err
+}
+
+// stopStarted ends what a timer has started. One that failed would stand in the list of failed units until the next boot.
+func stopStarted(ctx context.Context, u Undoing, service string) error {
+	now, err := host.ShowUnit(ctx, u.Host, service)
+	switch {
+	case err == nil && now.Up():
+		_, err = u.Host.Run(ctx, nil, "systemctl", "stop", service)
+	case err == nil && now.Active == "failed":
+		_, err = u.Host.Run(ctx, nil, "systemctl", "reset-failed", service)
+	}
 	return err
 }
 

@@ -304,6 +304,10 @@ func (s *Session) count(job *Job, r *RoleJob, u *Upgrade) {
 			r.Input.Carry += b.Size
 		}
 	}
+	r.Input.Images = dockerBytes(r.Bundle, func(d bundle.Digest) bool {
+		there, err := host.Exists(s.Host, path.Join(RoleDir(r.Plan.Role), bundle.StoredBlob{Digest: d}.Path()))
+		return err == nil && there
+	})
 	state, _ := mountOf(job.Facts, StateDir)
 	for _, p := range u.keep.Record.Programs {
 		m, ok := mountOf(job.Facts, p.Path)

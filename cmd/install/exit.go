@@ -109,6 +109,8 @@ func hints(err error) []string {
 		return []string{"./install uninstall takes back what was done so far; or remove what is in the way and run the same command again"}
 	case errors.As(err, &locked):
 		return []string{"wait for it" + psHint(locked.PID)}
+	case errors.As(err, &damage) && strings.Contains(damage.Path, installer.StateDir+"/"), errors.Is(err, bundle.ErrNotCarried):
+		return []string{"what was kept on this host's disk is not whole; with the bundle beside it ./install brings it again, the other things stay as they are"}
 	case errors.As(err, &damage):
 		return []string{"this host was not changed; copy the bundle again from dist/ where it was built, and compare: sha256sum -c SHA256SUMS"}
 	case errors.As(err, &format):

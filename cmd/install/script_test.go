@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"offgrid/bundle"
+	"offgrid/installer"
 	"offgrid/installer/hosttest"
 	"offgrid/installer/sitetest"
 )
@@ -115,6 +116,11 @@ func hostCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	case "says":
 		h.Script(args[2], hosttest.Says(strings.ReplaceAll(args[3], `\n`, "\n")))
+	case "run":
+		_, err := h.Run(context.Background(), nil, args[2:]...)
+		ts.Check(err)
+	case "rot":
+		rot(ts, h, args[2])
 	case "unchanged":
 		if d := hosttest.Diff(s.before[args[0]], h.Tree(nilTB{ts: ts}, "/.autorelabel")); d != "" {
 			ts.Fatalf("%s was changed:\n%s", args[0], d)
@@ -131,6 +137,26 @@ func hostCommand(ts *testscript.TestScript, neg bool, args []string) {
 	default:
 		ts.Fatalf("unknown verb %q", args[1])
 	}
+}
+
+// rot changes a byte of a blob that was carried to a node, named as messages name it.
+func rot(ts *testscript.TestScript, h *hosttest.Host, blob string) {
+	dir := filepath.Join(h.Root, installer.RoleDir(bundle.RoleNode))
+	b, err := bundle.Open(dir)
+	ts.Check(err)
+	defer b.Close()
+	for _, s := range b.Blobs() {
+		if s.Name != blob {
+			continue
+		}
+		name := filepath.Join(dir, s.Path())
+		data, err := os.ReadFile(name)
+		ts.Check(err)
+		data[len(data)/2] ^= 1
+		ts.Check(os.WriteFile(name, data, 0o644))
+		return
+	}
+	ts.Fatalf("nothing is called %q", blob)
 }
 
 // nilTB is as much of a testing.TB as the fakes need inside a script.
