@@ -3,7 +3,7 @@ GO     ?= go
 STATIC := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid="
 TESTED  = $$($(GO) list ./... | grep -v '^offgrid/lab/e2e')
 
-.PHONY: build test lint cross fuzz repro bench demo demo-down e2e e2e-full clean
+.PHONY: build test lint cross fuzz repro bench demo demo-down e2e e2e-full e2e-vm conformance clean
 
 build: ## bin/install and bin/bundle, static
 	$(STATIC) -o bin/install ./cmd/install
@@ -51,6 +51,12 @@ e2e: build ## the lab's hosts, with all that can go wrong; root
 
 e2e-full: build
 	lab/e2e/run --full
+
+e2e-vm: build ## a node in an emulated machine with a kernel of its own: kube-proxy in ipvs mode; root
+	lab/vm/run
+
+conformance: ## Kubernetes' own end-to-end suite against the demo; goes on where it was; root
+	lab/conformance/run
 
 clean:
 	rm -rf bin
