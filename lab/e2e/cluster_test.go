@@ -50,6 +50,16 @@ func (s *site) all() []*host {
 	return []*host{s.master01, s.master02, s.node01, s.node02, s.lb01, s.lb02}
 }
 
+// in is the site for a subtest, which fails by itself.
+func (s *site) in(t *testing.T) *site {
+	of := func(h *host) *host {
+		c := *h
+		c.t = t
+		return &c
+	}
+	return &site{t: t, master01: of(s.master01), master02: of(s.master02), node01: of(s.node01), node02: of(s.node02), lb01: of(s.lb01), lb02: of(s.lb02)}
+}
+
 // install installs a role on every host that has it, all at once: one by one would only be slower. The stick is gone before the
 // next role comes.
 func (s *site) install(role string) {
@@ -151,14 +161,15 @@ func TestTheClusterOfTheTutorialFormsInWhateverOrderItsHostsAreInstalled(t *test
 		}
 	}
 
-	t.Run("what the tutorial shows at its end is there", func(t *testing.T) { tutorial(t, s.master01, s.node01) })
-	t.Run("pods of both nodes talk, and names are answered", func(*testing.T) { s.master02.check() })
+	t.Run("what the tutorial shows at its end is there", func(t *testing.T) { s := s.in(t); tutorial(t, s.master01, s.node01) })
+	t.Run("pods of both nodes talk, and names are answered", func(t *testing.T) { s.in(t).master02.check() })
 	t.Run("an image that somebody removed comes back", s.imageComesBack)
 	t.Run("the virtual address leaves a balancer that dies", s.balancerDies)
 	t.Run("kubectl hardly notices a master that dies", s.masterDies)
 	t.Run("the cluster does without one member of etcd", s.memberDies)
 	t.Run("it comes back after the power failed everywhere", s.powerFails)
 	t.Run("uninstall puts a balancer back", func(t *testing.T) {
+		s := s.in(t)
 		s.lb02.must("./install", "uninstall", "--yes", "--purge-data")
 		s.lb02.lab("--reboot")
 		putBack(t, balancer, s.lb02.snapshot())

@@ -61,6 +61,7 @@ func outage(t *testing.T, h *host, since time.Time) (first, slowest time.Duratio
 }
 
 func (s *site) balancerDies(t *testing.T) {
+	s = s.in(t)
 	active := s.holders()[0]
 	standby := s.lb01
 	if active == s.lb01 {
@@ -83,6 +84,7 @@ func (s *site) balancerDies(t *testing.T) {
 	active.lab("--start")
 	eventually(t, time.Minute, s.oneHolder)
 	t.Run("and one whose nginx ends", func(t *testing.T) {
+		s := s.in(t)
 		active := s.holders()[0]
 		start := time.Now()
 		active.must("systemctl", "stop", "nginx")
@@ -94,6 +96,7 @@ func (s *site) balancerDies(t *testing.T) {
 }
 
 func (s *site) masterDies(t *testing.T) {
+	s = s.in(t)
 	start := time.Now()
 	s.master01.lab("--kill")
 	first, slowest := outage(t, s.master02, start)
@@ -116,6 +119,7 @@ func (s *site) masterDies(t *testing.T) {
 }
 
 func (s *site) memberDies(t *testing.T) {
+	s = s.in(t)
 	start := time.Now()
 	s.node02.lab("--kill")
 	first, slowest := outage(t, s.master01, start)
@@ -127,6 +131,7 @@ func (s *site) memberDies(t *testing.T) {
 }
 
 func (s *site) powerFails(t *testing.T) {
+	s = s.in(t)
 	s.master01.must("kubectl", "create", "configmap", "before-the-night", "--from-literal=kept=yes")
 	for _, h := range s.all() {
 		h.lab("--cut")
@@ -147,6 +152,7 @@ func (s *site) powerFails(t *testing.T) {
 }
 
 func (s *site) imageComesBack(t *testing.T) {
+	s = s.in(t)
 	const image = "docker.io/library/busybox:1.28.4"
 	h := s.node02
 	h.must("docker", "image", "inspect", image)
@@ -161,6 +167,7 @@ func (s *site) imageComesBack(t *testing.T) {
 
 // nodeLeaves is the end of node01: the workload goes to the other, and nothing of it stays.
 func (s *site) nodeLeaves(t *testing.T, before snapshot) {
+	s = s.in(t)
 	s.node01.must("./install", "uninstall", "--yes", "--purge-data")
 	s.node01.lab("--reboot")
 	putBack(t, before, s.node01.snapshot())
