@@ -39,6 +39,9 @@ func (l *linter) balancers() {
 		l.warn(at("hosts"), "there is one load balancer: when %s is down nobody reaches the API; two of them help each other", lbs[0].Name)
 	}
 	place := at("api", "vip")
+	if len(lbs) > 0 && l.file.OS.SELinux == "keep" {
+		l.warn(at("host", "selinux"), "where SELinux is enforcing, nginx may not use port %d; on each load balancer, once: semanage port -a -t http_port_t -p tcp %d; setsebool -P httpd_can_network_connect 1", a.Port, a.Port)
+	}
 	if a.VIP == "" {
 		switch masters := len(l.file.Active(RoleMaster)); {
 		case len(lbs) > 0:

@@ -243,6 +243,7 @@ func TestOneLoadBalancerAndAnEndpointBesideTheVIPAreWarnings(t *testing.T) {
 		small + "- {name: l1, ip: 10.9.0.8, roles: [lb]}\napi: {vip: 10.9.0.10}\n":                  "there is one load balancer: when l1 is down nobody reaches the API",
 		balanced + "api: {vip: 10.9.0.10, endpoint: 10.9.0.1}\n":                                    "nodes are sent to 10.9.0.1 and not to the load balancers' 10.9.0.10",
 		strings.Replace(small, "[etcd, node]", "[etcd, master]", 1) + "api: {endpoint: 10.9.0.1}\n": "nodes reach the API at 10.9.0.1 alone, although there are 2 masters",
+		balanced + "api: {vip: 10.9.0.10}\nhost: {selinux: keep}\n":                                 "where SELinux is enforcing, nginx may not use port 6443",
 		small + "etcd: {snapshots: {dir: /var/lib/etcd/backup}}\n":                                  "is beside the database",
 	} {
 		f, err := Load("c", []byte(text))

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"path"
 	"slices"
 
 	"offgrid/builder/cluster"
@@ -16,6 +17,8 @@ const (
 
 // lb is what all load balancers have: nginx in front of the masters, and keepalived with the script that it asks.
 func (r *renderer) lb(role *Role) {
+	// The package may bring the directory, empty.
+	role.Dirs = append(role.Dirs, bundle.Dir{Path: path.Dir(checkScript), Mode: 0o755, Owner: "root", Group: "root", Keep: "empty"})
 	role.Sysctls = append(role.Sysctls,
 		bundle.Setting{Key: "net.ipv4.tcp_keepalive_intvl", Value: "5"},
 		bundle.Setting{Key: "net.ipv4.tcp_keepalive_probes", Value: "3"},

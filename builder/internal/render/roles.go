@@ -4,6 +4,7 @@ import (
 	"path"
 	"slices"
 
+	"offgrid/builder/cluster"
 	"offgrid/builder/internal/pki"
 	"offgrid/bundle"
 )
@@ -112,6 +113,9 @@ func (r *renderer) node(role *Role) {
 	for _, p := range []string{"/etc/cni", "/etc/cni/net.d", "/etc/docker", "/opt/cni", "/opt/cni/bin", "/usr/libexec/kubernetes",
 		"/var/lib/cni", "/var/lib/dockershim", "/var/lib/kubelet", "/var/log/containers", "/var/log/pods"} {
 		role.Dirs = append(role.Dirs, dir(p, 0o755))
+	}
+	if r.req.Cluster.Network.CNI == cluster.CNICalico {
+		role.Dirs = append(role.Dirs, dir("/var/lib/calico", 0o755), dir("/var/log/calico", 0o755))
 	}
 	// containerd makes these when it first starts; /etc/containerd is its package's, which may have files in it. The last two
 	// modes are what the daemons set themselves: containerd from 1.4.11 on (CVE-2021-41103), dockerd from 20.10.9 on
