@@ -3,6 +3,7 @@ package installer_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -202,6 +203,37 @@ func TestThePlanOfABundleWithoutImagesHasNoneAndAsksDockerNothing(t *testing.T) 
 	for _, w := range []what{{"etcd", "20.0.0.103"}, {"master", "20.0.0.100"}} {
 		if text, _ := describe(t, s, w); strings.Contains(text, "image:") {
 			t.Errorf("%s has images in its plan:\n%s", w.role, text)
+		}
+	}
+}
+
+func TestNothingAfterTheProgramsReadsTheMedium(t *testing.T) {
+	s := sitetest.New(t)
+	for _, w := range []what{{"etcd", "20.0.0.103"}, {"master", "20.0.0.100"}, {"node", "20.0.0.103"}} {
+		job, err := s.Session(w.ip).Prepare(t.Context(), installer.Request{Roles: []string{w.role}, IP: w.ip, Bundle: s.Bundle(w.role)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		job.Close() // what is read of the medium now fails
+		files := 0
+		for _, phase := range job.Roles[0].Plan.Phases {
+			for _, step := range phase.Steps {
+				file, ok := step.(*installer.FileStep)
+				if !ok || phase.Name == "programs" {
+					continue
+				}
+				files++
+				r, err := file.Content(t.Context())
+				if err == nil {
+					_, err = io.Copy(io.Discard, r)
+				}
+				if err != nil {
+					t.Errorf("%s of %s: %v", file.Path, w.role, err)
+				}
+			}
+		}
+		if files == 0 {
+			t.Errorf("%s writes no file", w.role)
 		}
 	}
 }

@@ -278,10 +278,12 @@ func (p *planner) file(f bundle.File, why string) {
 	}
 	p.parents(f.Path)
 	b := p.in.Bundle
-	p.add(&FileStep{
-		Path: f.Path, Meta: host.Meta{Mode: fs.FileMode(f.Mode), Owner: f.Owner, Group: f.Group}, Digest: a.Blob.Digest, Size: a.Blob.Size, Why: why,
-		Content: func(ctx context.Context) (io.ReadCloser, error) { return b.Content(ctx, a.Blob, a.Name) },
-	})
+	content := func(ctx context.Context) (io.ReadCloser, error) { return b.Content(ctx, a.Blob, a.Name) }
+	if data, ok := p.in.Texts[f.Path]; ok { // texts come when the medium may be gone
+		content = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil }
+	}
+	p.add(&FileStep{Path: f.Path, Meta: host.Meta{Mode: fs.FileMode(f.Mode), Owner: f.Owner, Group: f.Group}, Digest: a.Blob.Digest, Size: a.Blob.Size,
+		Why: why, Content: content})
 }
 
 // text plans a file whose content is at hand.

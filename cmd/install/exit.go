@@ -135,7 +135,7 @@ func psHint(pid string) string {
 func hostHints(err error) []string {
 	var step *installer.StepError
 	switch {
-	case errors.Is(err, syscall.ENOSPC):
+	case errors.Is(err, syscall.ENOSPC), strings.Contains(err.Error(), "no space left on device"): // docker and rpm only say so
 		return []string{"make room on that disk (df -h shows it), then run the same command again: it goes on where it stopped"}
 	case errors.Is(err, fs.ErrPermission):
 		return []string{"run this as root: sudo ./install ..."}
