@@ -70,7 +70,17 @@ func (a *app) sayHead(b *bundle.Bundle) {
 	say("valid from", "%s", r.Cluster.NotBefore.UTC().Format(time.RFC3339))
 	say("versions", "kubernetes %s, etcd %s, docker %s", policy.KubeVersion, policy.EtcdVersion, policy.DockerVersion)
 	say("API server", "%s", r.Cluster.APIServer)
-	say("networks", "services %s, pods %s, DNS %s", r.Cluster.ServiceCIDR, r.Cluster.PodCIDR, r.Cluster.DNSIP)
+	if r.Cluster.VIP != "" {
+		say("VIP", "%s", r.Cluster.VIP)
+	}
+	say("networks", "services %s, pods %s (%s), DNS %s", r.Cluster.ServiceCIDR, r.Cluster.PodCIDR, policy.CNI, r.Cluster.DNSIP)
+	if len(r.Addons) > 0 {
+		var names []string
+		for _, addon := range r.Addons {
+			names = append(names, addon.Name)
+		}
+		say("applies", "%s", commas(names))
+	}
 	if len(r.Units) > 0 {
 		var units []string
 		for _, u := range r.Units {
@@ -91,7 +101,14 @@ func (a *app) sayHosts(b *bundle.Bundle) {
 		if secrets[h.Name] {
 			has = "aboard"
 		}
-		rows = append(rows, []string{h.Name, h.IP, commas(h.Roles), has})
+		roles := commas(h.Roles)
+		if h.Spare {
+			roles += " (spare)"
+		}
+		rows = append(rows, []string{h.Name, h.IP, roles, has})
+	}
+	if secrets[bundle.JoinPack] {
+		rows = append(rows, []string{"any other", "in " + commas(b.Role.Cluster.JoinCIDRs), bundle.RoleNode, "joins"})
 	}
 	a.console.Say("")
 	a.console.Table([]string{"HOST", "IP", "ROLES", "KEYS"}, rows)

@@ -42,6 +42,7 @@ type placed struct {
 	Size   int64  `json:"size"`
 	From   string `json:"from,omitempty"` // artifact, or target of a link
 	Secret bool   `json:"secret,omitempty"`
+	Fill   bool   `json:"fill,omitempty"` // the installer fills in what only the host knows
 }
 
 func (a *app) list(ctx context.Context, path string) error {
@@ -57,7 +58,7 @@ func (a *app) list(ctx context.Context, path string) error {
 			return err
 		}
 		for _, f := range pack.Files {
-			all = append(all, placed{Host: host, Path: f.Path, Type: "file", Mode: mode(f.Mode), Owner: f.Owner + ":" + f.Group, Size: int64(len(f.Data)), From: "host pack", Secret: f.Secret})
+			all = append(all, placed{Host: host, Path: f.Path, Type: "file", Mode: mode(f.Mode), Owner: f.Owner + ":" + f.Group, Size: int64(len(f.Data)), From: "host pack", Secret: f.Secret, Fill: f.Fill})
 		}
 	}
 	slices.SortStableFunc(all, func(x, y placed) int {
@@ -76,6 +77,9 @@ func (a *app) list(ctx context.Context, path string) error {
 			size = "-"
 		case p.Secret:
 			from += ", secret"
+		}
+		if p.Fill {
+			from += ", filled in on the host"
 		}
 		rows = append(rows, []string{cmp.Or(p.Host, "all"), orDash(p.Mode), orDash(p.Owner), size, p.Path, from})
 	}

@@ -16,7 +16,9 @@ func newLock(a *app) *cobra.Command {
 		Long: `Resolve the catalogue and cluster.yaml against upstream: addresses, sizes and
 digests of all that the bundles will carry, and who vouches for each, are
 written to bundle.lock. Only this command decides anything; review what changed
-in bundle.lock and keep it with cluster.yaml.
+in bundle.lock and keep it with cluster.yaml. Images without a digest in the
+catalogue, and those of extras in cluster.yaml, are pinned to what their tags
+name now.
 
 With --json: path, changed, bytes and entries (id, version, url, size, sha256,
 vouched).

@@ -16,7 +16,7 @@ type File struct {
 // are not among those that nodes have.
 func Check(files []File, images []string) []string {
 	var faults []string
-	provided := map[string]bool{}
+	provided, apis := map[string]bool{}, served()
 	for _, f := range files {
 		for _, o := range f.Objects {
 			for _, version := range o.Provides {
@@ -30,7 +30,7 @@ func Check(files []File, images []string) []string {
 			add := func(line int, format string, args ...any) {
 				faults = append(faults, fmt.Sprintf("%s line %d: %s: ", f.Name, line, o)+fmt.Sprintf(format, args...))
 			}
-			if text := unserved(o, provided); text != "" {
+			if text := unserved(o, provided, apis); text != "" {
 				add(o.Line, "%s", text)
 			}
 			if first := seen[o.APIVersion+" "+o.String()]; first > 0 {
@@ -57,8 +57,8 @@ func Unusable(o Object, images []string) []string {
 }
 
 // unserved says why the API server of 1.20 would not take the object, "" when it would.
-func unserved(o Object, provided map[string]bool) string {
-	kinds, known := served()[o.APIVersion]
+func unserved(o Object, provided map[string]bool, apis map[string][]string) string {
+	kinds, known := apis[o.APIVersion]
 	group, _, grouped := strings.Cut(o.APIVersion, "/")
 	builtIn := !grouped || !strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io")
 	switch {
@@ -68,7 +68,7 @@ func unserved(o Object, provided map[string]bool) string {
 		return fmt.Sprintf("nothing in the bundle makes the API %s: add the manifest of its CustomResourceDefinition to extras", o.APIVersion)
 	}
 	var others []string
-	for version, kinds := range served() {
+	for version, kinds := range apis {
 		if slices.Contains(kinds, o.Kind) {
 			others = append(others, version)
 		}

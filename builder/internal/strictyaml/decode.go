@@ -18,6 +18,7 @@ type decoder struct {
 	source   *Source
 	problems []Problem
 	more     int
+	before   int // lines of the file before the document
 }
 
 func (d *decoder) add(tk *token.Token, path []any, format string, args ...any) {
@@ -26,6 +27,9 @@ func (d *decoder) add(tk *token.Token, path []any, format string, args ...any) {
 		return
 	}
 	p := at(tk, fmt.Sprintf(format, args...))
+	if p.Line > 0 {
+		p.Line += d.before
+	}
 	p.Path = Path(path...)
 	d.problems = append(d.problems, *p)
 }
@@ -133,7 +137,7 @@ func (d *decoder) eachKey(values []*ast.MappingValueNode, path []any, f func(str
 			d.add(tk, here, "key %q stands here a second time; the first is in line %d", key, line)
 			continue
 		}
-		first[key] = tk.Position.Line
+		first[key] = tk.Position.Line + d.before
 		f(key, tk, kv.Value, here)
 	}
 }

@@ -46,10 +46,17 @@ func Documents(name string, data []byte) ([]*Node, error) {
 	d := &decoder{source: &Source{positions: map[string]position{}}}
 	var all []*Node
 	for _, text := range split(string(data)) {
-		bodies, problem := parseAll([]byte(text), maxDocumentDepth)
+		if strings.TrimSpace(text.content) == "" {
+			continue
+		}
+		bodies, problem := parseAll([]byte(text.content), maxDocumentDepth)
 		if problem != nil {
+			if problem.Line > 0 {
+				problem.Line += text.before
+			}
 			return nil, &Error{Name: name, Problems: []Problem{*problem}}
 		}
+		d.before = text.before
 		for _, body := range bodies {
 			if body != nil && body.Type() != ast.NullType && body.Type() != ast.CommentType {
 				all = append(all, d.node(body, nil))
@@ -63,23 +70,28 @@ func Documents(name string, data []byte) ([]*Node, error) {
 	return all, nil
 }
 
-// split cuts a file into its documents, each behind as many empty lines as it stands behind in the file. The parser itself
-// loses a document that follows an empty one.
-func split(data string) []string {
-	var all []string
-	var document strings.Builder
-	number := 0
+// document is the text of one document and how many lines stand before it in the file.
+type document struct {
+	content string
+	before  int
+}
+
+// split cuts a file into its documents. The parser itself loses a document that follows an empty one.
+func split(data string) []document {
+	var all []document
+	var content strings.Builder
+	number, before := 0, 0
 	for line := range strings.Lines(data) {
 		if rest, ok := strings.CutPrefix(line, "---"); ok && (rest == "" || strings.ContainsAny(rest[:1], " \t\r\n")) {
-			all = append(all, document.String())
-			document.Reset()
-			document.WriteString(strings.Repeat("\n", number))
+			all = append(all, document{content.String(), before})
+			content.Reset()
+			before = number
 			line = "   " + rest
 		}
-		document.WriteString(line)
+		content.WriteString(line)
 		number++
 	}
-	return append(all, document.String())
+	return append(all, document{content.String(), before})
 }
 
 func (d *decoder) node(from ast.Node, path []any) *Node {
@@ -89,7 +101,7 @@ func (d *decoder) node(from ast.Node, path []any) *Node {
 		return n
 	}
 	if tk := firstToken(from); tk != nil && tk.Position != nil {
-		n.Line, n.Column = tk.Position.Line, tk.Position.Column
+		n.Line, n.Column = tk.Position.Line+d.before, tk.Position.Column
 	}
 	switch v := from.(type) {
 	case *ast.NullNode:

@@ -32,6 +32,21 @@ d: null
 	}
 }
 
+func TestFaultsOfALaterDocumentHaveTheFilesLines(t *testing.T) {
+	for text, want := range map[string]string{
+		"a: 1\n---\nb: 1\nb: 2\n": `f:4:1: b: key "b" stands here a second time; the first is in line 3`,
+		"a: 1\n---\nb: *x\n":      "f:3:4: anchors",
+		"a: 1\n---\n---\n[\n":     "f:4:",
+	} {
+		if _, err := Documents("f", []byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+	if all, err := Documents("f", []byte(strings.Repeat("---\n", 1<<20))); err != nil || len(all) != 0 {
+		t.Errorf("a million empty documents: %d, %v", len(all), err)
+	}
+}
+
 func TestADocumentMayBeDeepButNotBottomless(t *testing.T) {
 	for depth, ok := range map[int]bool{60: true, 200: false} {
 		_, err := Documents("f", []byte(strings.Repeat("[", depth)+strings.Repeat("]", depth)))
