@@ -116,8 +116,13 @@ func Preflight(in PreflightInput) []Finding {
 			}
 		}
 	}
-	sort.SliceStable(found, func(i, j int) bool { return found[i].Severity == Refuse && found[j].Severity != Refuse })
+	refusedFirst(found)
 	return slices.CompactFunc(found, func(a, b Finding) bool { a.Role, b.Role = "", ""; return a == b })
+}
+
+// refusedFirst sorts what refuses before what only warns.
+func refusedFirst(found []Finding) {
+	sort.SliceStable(found, func(i, j int) bool { return found[i].Severity == Refuse && found[j].Severity != Refuse })
 }
 
 // Refused reports whether any finding stops the installation, and the class that decides the exit code: a wrong command

@@ -98,6 +98,9 @@ func (s *Session) restore(ctx context.Context, journal *Journal, rec upgradeReco
 	if _, err := s.applySteps(ctx, journal, r, needsMedium, &out); err != nil {
 		return err
 	}
+	if err := dropBlobs(s.Host, rec.Role); err != nil {
+		return err
+	}
 	res, err := s.waitForOld(ctx, journal, r, &out)
 	if err != nil {
 		return err

@@ -163,6 +163,11 @@ func removeOld(h host.Host, role string) error {
 	if err := h.RemoveAll(OldDir(role)); err != nil {
 		return err
 	}
+	return removeEmptyOld(h)
+}
+
+// removeEmptyOld removes the directory of what is kept, once no role keeps anything.
+func removeEmptyOld(h host.Host) error {
 	names, err := h.ReadDir(path.Join(StateDir, oldName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -351,6 +351,26 @@ func linkBlobs(h host.Host, role string) error {
 	return nil
 }
 
+// dropBlobs removes the blobs of the role that were not kept: those of the version that was given up. It comes once the old
+// version is the one that is carried.
+func dropBlobs(h host.Host, role string) error {
+	const below = "blobs/sha256"
+	names, err := h.ReadDir(path.Join(RoleDir(role), below))
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		kept, err := host.Exists(h, path.Join(OldDir(role), keptRole, below, name))
+		if err == nil && !kept {
+			err = h.Remove(path.Join(RoleDir(role), below, name))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // givenUp finds in the journal that an upgrade to this bundle was tried and put back, and why; "" when it was not.
 func givenUp(recs []Record, role string, to bundle.Digest) string {
 	for i := len(recs) - 1; i >= 0; i-- {

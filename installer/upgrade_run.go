@@ -34,8 +34,12 @@ func (s *Session) applyUpgrades(ctx context.Context, journal *Journal, roles []R
 	if !slices.ContainsFunc(roles, func(r RoleJob) bool { return r.Plan.Upgrade != nil }) {
 		return roles, nil
 	}
-	// Whatever cuts this off, the host ends it by itself.
-	if err := s.converge(context.WithoutCancel(ctx), true); err != nil {
+	// Whatever cuts this off, the host ends it by itself. A timer that was there before waits for something else.
+	mine, err := s.timerMissing()
+	if err == nil {
+		err = s.converge(context.WithoutCancel(ctx), true)
+	}
+	if err != nil {
 		return nil, err
 	}
 	roles = slices.Clone(roles)
@@ -47,14 +51,14 @@ func (s *Session) applyUpgrades(ctx context.Context, journal *Journal, roles []R
 		u := r.Plan.Upgrade
 		state, err := s.upgrade(ctx, journal, r, out)
 		if err != nil {
-			return nil, s.ended(ctx, roles, err)
+			return nil, errors.Join(err, s.ended(ctx, mine, err))
 		}
 		out.Upgrades = append(out.Upgrades, Upgraded{Role: r.Plan.Role, From: u.From, To: u.To, State: state})
 		if state != upgradeWaits {
 			r.Plan = r.Plan.plain()
 		}
 	}
-	return roles, nil
+	return roles, s.ended(ctx, mine, nil)
 }
 
 // States of an upgrade in the outcome of a run.
@@ -64,18 +68,25 @@ const (
 	upgradePutBack = "put back"
 )
 
-// ended leaves the timer on only when there is something to go on with, and returns err.
-func (s *Session) ended(ctx context.Context, roles []RoleJob, err error) error {
+// timerMissing reports whether nothing makes the host go on by itself.
+func (s *Session) timerMissing() (bool, error) {
+	there, err := host.Exists(s.Host, unitDir+convergeTimer)
+	return !there, err
+}
+
+// ended takes the timer away that the upgrades of this run started, unless there is something to go on with. With
+// upgrades that were cut off, which began in another run, the next resume does that: it knows all roles.
+func (s *Session) ended(ctx context.Context, mine bool, cause error) error {
 	for _, role := range RoleOrder() {
-		if rec, rerr := readUpgrade(s.Host, role); rerr != nil || rec != nil {
+		if rec, err := readUpgrade(s.Host, role); err != nil || rec != nil {
 			return err
 		}
 	}
 	var back *PutBackError
-	if errors.As(err, &back) && len(back.Waiting) > 0 {
-		return err
+	if !mine || errors.As(cause, &back) && len(back.Waiting) > 0 {
+		return nil
 	}
-	return errors.Join(err, s.settle(context.WithoutCancel(ctx), roles, true))
+	return s.converge(context.WithoutCancel(ctx), false)
 }
 
 // sweep removes what a killed run left of an upgrade that had replaced nothing yet, or that was finished.
@@ -112,6 +123,9 @@ func (s *Session) dropOld(journal *Journal, role, why string) error {
 		if err := removeOld(s.Host, role); err != nil {
 			return fmt.Errorf("removing what was kept of %s: %w", role, err)
 		}
+	}
+	if err := removeEmptyOld(s.Host); err != nil {
+		return err
 	}
 	if claimed {
 		return journal.Append(Record{Role: role, Step: kindKeep + ":" + role, Event: Undone})

@@ -92,7 +92,7 @@ func (s *Site) node(ip string) string {
 		status, message = "True", "kubelet is posting ready status"
 	}
 	return fmt.Sprintf(`{"metadata":{"name":"%s"},"status":{"addresses":[{"type":"InternalIP","address":"%s"}],`+
-		`"conditions":[{"type":"Ready","status":"%s","message":"%s"}],"nodeInfo":{"kubeletVersion":"%s"}},"spec":{"unschedulable":%v}}`, ip, ip, status, message, s.runs(ip, "kubelet"), s.Cordoned(ip))
+		`"conditions":[{"type":"Ready","status":"%s","message":"%s"}],"nodeInfo":{"kubeletVersion":"%s"}},"spec":{"unschedulable":%v}}`, ip, ip, status, message, s.registered(ip), s.Cordoned(ip))
 }
 
 // nodes are the Node objects of the nodes that have registered.

@@ -2,7 +2,9 @@ package sitetest
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -25,13 +27,14 @@ type drains struct {
 	base   string // where the first bundles are
 	known  map[string]bool
 	bad    map[string]bool
+	told   map[string]string // version of the kubelet, by node
 	cordon map[string]bool
 	pods   []Pod
 	log    []string
 }
 
 func newDrains(base string) *drains {
-	return &drains{base: base, known: map[string]bool{First().Kube: true, First().Etcd: true}, bad: map[string]bool{}, cordon: map[string]bool{}}
+	return &drains{base: base, known: map[string]bool{First().Kube: true, First().Etcd: true}, bad: map[string]bool{}, cordon: map[string]bool{}, told: map[string]string{}}
 }
 
 // Cordon is kubectl cordon and uncordon.
@@ -138,4 +141,18 @@ func (d *drains) evict(name string) (int, string) {
 		}
 	}
 	return 404, `{"message":"not found"}`
+}
+
+// Aside lets what happens next happen without a trace: the function that it returns makes the cluster what it is now.
+func (s *Site) Aside() (back func()) {
+	d := s.drains
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	objects, cordon, told := maps.Clone(s.objects), maps.Clone(d.cordon), maps.Clone(d.told)
+	pods, log := slices.Clone(d.pods), slices.Clone(d.log)
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		s.objects, d.cordon, d.told, d.pods, d.log = objects, cordon, told, pods, log
+	}
 }

@@ -74,6 +74,16 @@ func (s *Site) runs(ip, program string) string {
 	return "v?"
 }
 
+// registered is the version that a node's kubelet has told the cluster: one that cannot run tells nothing.
+func (s *Site) registered(ip string) string {
+	s.drains.mu.Lock()
+	defer s.drains.mu.Unlock()
+	if !s.broken(ip, "kubelet.service") {
+		s.drains.told[ip] = s.runs(ip, "kubelet")
+	}
+	return s.drains.told[ip]
+}
+
 func programOf(name, version string) string { return program(name + " " + version) }
 
 // broken reports whether a service cannot run with the program that it was started with.
