@@ -58,9 +58,7 @@ func (p *planner) lostMember(ctx context.Context, h host.Host, c credential, ans
 			if m.Name != p.in.Host.EtcdName || len(m.ClientURLs) == 0 {
 				continue
 			}
-			return fmt.Sprintf("the cluster knows the member %s of this host from before, and its data is no longer in %s: etcd will not start it again as a new one. "+
-				"Put the data back there; or exchange the member: on %s (%s) run: etcdctl member remove $(printf %%x %s), then: etcdctl member add %s --peer-urls=https://%s:2380, "+
-				"and start etcd here once with --initial-cluster-state=existing", m.Name, data, a.member.Name, a.member.IP, m.ID, m.Name, p.in.Host.IP)
+			return lostMemberText(p.index, p.in.Host, a.member)
 		}
 		return ""
 	}

@@ -24,7 +24,11 @@ func theWholeTable() []what {
 
 // install is ./install --role ROLE --ip IP --yes.
 func install(ctx context.Context, s *sitetest.Site, w what) (installer.Outcome, error) {
-	session := s.Session(w.ip)
+	return installOn(ctx, s.Session(w.ip), s, w)
+}
+
+// installOn is install by a session that was made for it.
+func installOn(ctx context.Context, session *installer.Session, s *sitetest.Site, w what) (installer.Outcome, error) {
 	job, err := session.Prepare(ctx, installer.Request{Roles: []string{w.role}, IP: w.ip, Bundle: s.Bundle(w.role)})
 	if err != nil {
 		return installer.Outcome{}, err

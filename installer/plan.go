@@ -111,7 +111,7 @@ func lookAt(ctx context.Context, h host.Host, s Step) (Status, bool) {
 // dials tells the steps whose check asks other hosts or the cluster.
 func dials(s Step) bool {
 	switch s.(type) {
-	case *WaitStep, *ApplyStep, *TokenStep, *DrainStep, *UncordonStep:
+	case *WaitStep, *ApplyStep, *TokenStep, *memberStep, *DrainStep, *UncordonStep:
 		return true
 	}
 	return false

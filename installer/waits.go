@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -74,7 +75,8 @@ func askMembers(ctx context.Context, probe Prober, index *bundle.RoleIndex, c cr
 		})
 	}
 	group.Wait()
-	return answers
+	// A spare one is no member until it was let in.
+	return slices.DeleteFunc(answers, func(a etcdAnswer) bool { return a.member.Spare && !a.healthy })
 }
 
 func memberURL(h bundle.Host) string { return "https://" + net.JoinHostPort(h.IP, "2379") }

@@ -75,7 +75,7 @@ func exitCode(err error) int {
 			return exitConflict
 		}
 		return exitRefused
-	case errors.As(err, &conflict), errors.As(err, &locked):
+	case errors.As(err, &conflict), errors.As(err, &locked), errors.As(err, new(*installer.RestoreRefusedError)):
 		return exitConflict
 	case errors.As(err, &usage), errors.As(err, &wrong), errors.As(err, &format), errors.As(err, &not), errors.As(err, &answer), errors.Is(err, errDeclined):
 		return exitRefused
@@ -135,6 +135,10 @@ func psHint(pid string) string {
 func hostHints(err error) []string {
 	var step *installer.StepError
 	switch {
+	case errors.As(err, new(*installer.RestoreRefusedError)):
+		return []string{"do the steps above in their order"}
+	case errors.As(err, new(*installer.EtcdDownError)):
+		return []string{"systemctl status etcd; journalctl -u etcd -n 20; or take the snapshot on another member"}
 	case errors.Is(err, syscall.ENOSPC), strings.Contains(err.Error(), "no space left on device"): // docker and rpm only say so
 		return []string{"make room on that disk (df -h shows it), then run the same command again: it goes on where it stopped"}
 	case errors.Is(err, fs.ErrPermission):

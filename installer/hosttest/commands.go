@@ -16,7 +16,7 @@ func (h *Host) fakes() map[string]Script {
 		"systemctl": h.systemctl, "rpm": h.rpm, "sysctl": h.sysctl, "modprobe": h.modprobe, "swapoff": h.swapoff, "swapon": h.swapon,
 		"hostnamectl": h.hostnamectl, "getenforce": h.getenforce, "setenforce": h.setenforce, "iptables": h.iptables,
 		"iptables-save": h.iptablesSave, "iptables-restore": h.iptablesRestore, "useradd": h.useradd, "userdel": h.userdel,
-		"groupadd": h.groupadd, "groupdel": h.groupdel, "umount": h.umount, "kubectl": h.kubectl,
+		"groupadd": h.groupadd, "groupdel": h.groupdel, "umount": h.umount, "kubectl": h.kubectl, "etcdctl": h.etcdctl, "mv": h.mv, "chown": h.chown, "sync": Says(""),
 	}
 }
 

@@ -33,7 +33,7 @@ func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest
 			ID: Cluster, Name: "plant", Serial: s.stick.Serial, Lock: bundle.DigestOf([]byte("lock")), NotBefore: s.time.AddDate(0, -1, 0),
 			APIServer: s.apiServer(), VIP: s.vip, ServiceCIDR: "10.0.0.0/24", PodCIDR: "10.244.0.0/16", DNSIP: "10.0.0.2", DNSDomain: "cluster.local",
 			Policy: bundle.Policy{Firewall: "disable", SELinux: "disabled", DisableIPv6: true, NTPFallback: "20.0.0.100", MaxSkewSeconds: 2,
-				EtcdDataDir: "/var/lib/etcd/default.etcd", ProxyMode: "ipvs", KubeVersion: s.stick.Kube, EtcdVersion: s.stick.Etcd, DockerVersion: "20.10.24"},
+				EtcdDataDir: "/var/lib/etcd/default.etcd", SnapshotDir: "/data/backup", SnapshotKeep: 2, ProxyMode: "ipvs", KubeVersion: s.stick.Kube, EtcdVersion: s.stick.Etcd, DockerVersion: "20.10.24"},
 		},
 		Modules: []string{"br_netfilter"},
 		Sysctls: []bundle.Setting{{Key: "net.bridge.bridge-nf-call-iptables", Value: "1"}, {Key: "net.ipv4.ip_forward", Value: "1"}},
