@@ -3,6 +3,7 @@ package installer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -43,9 +44,21 @@ func (s *Session) Health(ctx context.Context, r RoleJob) []HealthLine {
 		looks = append(looks, s.masterLooks(r)...)
 	case bundle.RoleNode:
 		looks = append(looks, s.nodeLooks(r)...)
+		looks = append(looks, s.networkLooks(r)...)
+	case bundle.RoleLB:
+		looks = append(looks, s.balancerLooks(r)...)
 	}
+	return s.takeLooks(ctx, r.Plan.Role, looks)
+}
+
+// takeLooks looks at one thing after the other. What there is no time left for is a fault.
+func (s *Session) takeLooks(ctx context.Context, role string, looks []look) []HealthLine {
 	var lines []HealthLine
 	for _, l := range looks {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			lines = append(lines, HealthLine{Role: role, Name: l.name, Text: "there was no time left for it"})
+			continue
+		}
 		begin := time.Now()
 		s.Report.Report(progress.Event{Phase: "health", Item: l.name, Kind: progress.Start})
 		text, ok := waitFor(ctx, min(l.wait, s.Patience), func() (string, bool) { return l.ask(ctx) })
@@ -54,7 +67,7 @@ func (s *Session) Health(ctx context.Context, r RoleJob) []HealthLine {
 			kind = progress.Warn
 		}
 		s.Report.Report(progress.Event{Phase: "health", Item: l.name, Kind: kind, Text: text})
-		lines = append(lines, HealthLine{Role: r.Plan.Role, Name: l.name, OK: ok, Text: text, Seconds: time.Since(begin).Seconds()})
+		lines = append(lines, HealthLine{Role: role, Name: l.name, OK: ok, Text: text, Seconds: time.Since(begin).Seconds()})
 	}
 	return lines
 }
@@ -198,6 +211,8 @@ func (s *Session) nodeLooks(r RoleJob) []look {
 				return why, false
 			case version != policy.KubeVersion:
 				return "registered with " + version + ", planned is " + policy.KubeVersion, false
+			case !ready && hasNetwork(r.Input.Index):
+				return "registered with " + version + ", NotReady", false
 			case !ready:
 				return "registered with " + version + "; NotReady until the cluster has a pod network, which is right at this point", true
 			}

@@ -142,6 +142,7 @@ func (s *Session) apply(ctx context.Context, lock *StateLock, jobs []*Job) (Outc
 			if !slices.ContainsFunc(out.Health, func(l HealthLine) bool { return l.Role == r.Plan.Role }) { // an upgrade has looked already
 				out.Health = append(out.Health, s.Health(ctx, r)...)
 			}
+			out.Health = append(out.Health, s.clusterLines(ctx, r)...)
 		}
 	}
 	return out, ctx.Err()

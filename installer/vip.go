@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -112,4 +113,48 @@ func secondHolder(ctx context.Context, h host.Host, index *bundle.RoleIndex, nic
 	}
 	name, _ := vipHolder(ctx, h, index, nic, others[0])
 	return fmt.Sprintf("this host and %s both hold %s: they do not hear each other; VRRP (IP protocol 112) must pass between the balancers", name, index.Cluster.VIP)
+}
+
+// sameNetwork reports whether an address is in the network of the interface that has the host's own.
+func sameNetwork(facts *Facts, own, other string) bool {
+	ip, err := netip.ParseAddr(other)
+	return err == nil && slices.ContainsFunc(facts.Addresses, func(a Address) bool { return a.Prefix.Addr().String() == own && a.Prefix.Contains(ip) })
+}
+
+// holderOf says which balancer has the shared address, seen from the host whose own address is given. More than one, or
+// somebody else, is wrong; when nobody can tell, nothing is.
+func holderOf(ctx context.Context, h host.Host, index *bundle.RoleIndex, own string) (text string, ok bool) {
+	vip := index.Cluster.VIP
+	out, err := h.Run(ctx, nil, "ip", "-o", "-4", "addr", "show")
+	if err != nil {
+		return lastLine(err), false
+	}
+	facts := &Facts{Addresses: parseAddresses(string(out))}
+	if here := interfaceOf(facts, vip); here != "" {
+		if other := secondHolder(ctx, h, index, here); other != "" {
+			return other, false
+		}
+		return "this host", true
+	}
+	nic := interfaceOf(facts, own)
+	if !sameNetwork(facts, own, vip) {
+		return "not known: this host is in another network", true
+	}
+	has, known := arping(ctx, h, nic, vip, false)
+	if !known {
+		return "not known: this host has no arping, which asks for it", true
+	}
+	var names []string
+	planned := true
+	for _, hardware := range has {
+		name, ok := vipHolder(ctx, h, index, nic, hardware)
+		names, planned = append(names, name), planned && ok
+	}
+	switch {
+	case len(names) == 0:
+		return "nobody answers for it in the network of " + nic, false
+	case len(names) > 1:
+		return strings.Join(names, " and ") + " both hold it: they do not hear each other; VRRP (IP protocol 112) must pass between the balancers", false
+	}
+	return names[0], planned
 }

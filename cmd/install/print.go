@@ -82,6 +82,7 @@ func (a *app) printPlans(plans []installer.PlanDocument) {
 	for _, p := range plans {
 		a.console.Say("")
 		a.console.Say("plan %s: %s on %s", p.ID.Short(), p.Role, p.Host)
+		a.printUpgrade(p.Upgrade)
 		for _, phase := range p.Phases {
 			a.console.Say("%s", phase.Name)
 			for _, s := range phase.Steps {
@@ -99,6 +100,27 @@ func (a *app) printPlans(plans []installer.PlanDocument) {
 	}
 }
 
+// printUpgrade says what a plan makes of the version that is installed.
+func (a *app) printUpgrade(u *installer.Upgrade) {
+	if u == nil {
+		return
+	}
+	a.say("  ", u.Title)
+	switch {
+	case u.PutBack:
+		a.say("  ", "the version that was kept comes back; what the upgrade began is taken back")
+		return
+	case len(u.Restarts) > 0:
+		a.say("  ", "starts anew: "+strings.Join(u.Restarts, ", "))
+	default:
+		a.say("  ", "starts no service anew")
+	}
+	if u.Drain {
+		a.say("  ", "the node's pods go to other nodes first")
+	}
+	a.say("  ", "the installed version is kept until the new one is healthy, and put back if it is not")
+}
+
 func stepMark(s installer.StepDocument) string {
 	switch s.State {
 	case "satisfied":
@@ -106,7 +128,7 @@ func stepMark(s installer.StepDocument) string {
 	case "conflict":
 		return "!"
 	}
-	if strings.HasPrefix(s.ID, "wait:") || strings.HasPrefix(s.ID, "apply:") || strings.HasPrefix(s.ID, "token:") {
+	if strings.HasPrefix(s.ID, "wait:") || strings.HasPrefix(s.ID, "apply:") || strings.HasPrefix(s.ID, "token:") || strings.HasPrefix(s.ID, "drain:") || strings.HasPrefix(s.ID, "uncordon:") {
 		return "?"
 	}
 	return "+"
@@ -116,6 +138,7 @@ func stepMark(s installer.StepDocument) string {
 func (a *app) printSummary(plans []installer.PlanDocument) {
 	for _, p := range plans {
 		a.console.Say("plan %s: %s on %s", p.ID.Short(), p.Role, p.Host)
+		a.printUpgrade(p.Upgrade)
 		for _, phase := range p.Phases {
 			todo := 0
 			for _, s := range phase.Steps {
@@ -148,10 +171,10 @@ func steps(n int) string {
 	return fmt.Sprintf("%d steps", n)
 }
 
-// printOutcome prints how far a run came.
-func (a *app) printOutcome(o installer.Outcome) {
-	rows := make([][]string, 0, len(o.Health))
-	for _, l := range o.Health {
+// printLines prints what was looked at, a row for each thing.
+func (a *app) printLines(lines []installer.HealthLine) {
+	rows := make([][]string, 0, len(lines))
+	for _, l := range lines {
 		state := "ok"
 		if !l.OK {
 			state = "FAILED"
@@ -160,6 +183,21 @@ func (a *app) printOutcome(o installer.Outcome) {
 	}
 	if len(rows) > 0 {
 		a.console.Table([]string{"", "CHECK", "TIME", "FOUND"}, rows)
+	}
+}
+
+// printOutcome prints how far a run came.
+func (a *app) printOutcome(o installer.Outcome) {
+	a.printLines(o.Health)
+	for _, u := range o.Upgrades {
+		switch u.State {
+		case "done":
+			a.console.Say("%s: %s runs and is healthy; %s is no longer kept.", u.Role, version(u.To), version(u.From))
+		case "waiting":
+			a.console.Say("%s: %s is in place; %s is kept until it is healthy.", u.Role, version(u.To), version(u.From))
+		case "put back":
+			a.console.Say("%s: the upgrade to %s was given up; %s runs.", u.Role, version(u.To), version(u.From))
+		}
 	}
 	switch {
 	case !o.Done:
@@ -173,4 +211,12 @@ func (a *app) printOutcome(o installer.Outcome) {
 	default:
 		a.console.Say("Done.")
 	}
+}
+
+// version names an edition: by its bundle when it has no version, such as a load balancer's.
+func version(e installer.Edition) string {
+	if e.Version == "" {
+		return "bundle " + e.Bundle.Short()
+	}
+	return e.Version
 }

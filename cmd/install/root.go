@@ -124,7 +124,7 @@ others goes on by itself.
 	a.requestFlags(root)
 	root.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	root.Flags().BoolVar(&a.plan, "plan", false, "show what would be done and change nothing")
-	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newResume(), a.newImages(), a.newUninstall(), a.newEtcd(), a.newVersion())
+	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newCheck(), a.newResume(), a.newImages(), a.newUninstall(), a.newVersion())
 	return root
 }
 

@@ -38,7 +38,7 @@ func (s *Site) answer(u *url.URL, p installer.Probe) (int, string) {
 	case u.Port() == "6443" && s.apiUp(ip):
 		return s.answerAPI(ip, u.Path, p)
 	}
-	return 0, ""
+	return s.inCluster(u)
 }
 
 func (s *Site) answerEtcd(ip, path string, p installer.Probe) (int, string) {
@@ -89,7 +89,15 @@ func (s *Site) answerAPI(ip, path string, p installer.Probe) (int, string) {
 		return 200, "ok"
 	case path == "/version":
 		return 200, `{"gitVersion":"` + s.runs(ip, "kube-apiserver") + `"}`
-	case path == "/apis":
+	case path == "/api" && p.Token != "" && (p.Token != checkToken || s.faults["token "+ip]):
+		return 401, ""
+	case path == "/apis", path == "/api":
+		return 200, "{}"
+	case strings.HasPrefix(path, "/api/v1/namespaces/"+checkSpace):
+		return s.spaceObjects(path)
+	case path == "/api/v1/namespaces/kube-system/configmaps":
+		return 200, s.marks()
+	case strings.HasSuffix(path, "/services/kube-dns"):
 		return 200, "{}"
 	case strings.HasSuffix(path, "/serviceaccounts/default/token"):
 		return 201, `{"status":{"token":"x.y.z"}}`

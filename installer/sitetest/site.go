@@ -32,7 +32,8 @@ type Site struct {
 	dir     string   // of the bundles
 	stick   Versions // that the bundles at hand bring
 	drains  *drains
-	vip     string // address that load balancers hold; "" on a site without
+	vip     string          // address that load balancers hold; "" on a site without
+	faults  map[string]bool // of the pods
 	pki     *pki
 	objects map[string]string // of the cluster: what kubectl applied, by name
 	time    time.Time
@@ -72,7 +73,7 @@ func NewBalanced(t testing.TB) *Site {
 
 func newSite(t testing.TB, table []bundle.Host, vip string) *Site {
 	t.Helper()
-	s := &Site{Hosts: map[string]*hosttest.Host{}, Table: table, vip: vip, dir: t.TempDir(), stick: First(), objects: map[string]string{},
+	s := &Site{Hosts: map[string]*hosttest.Host{}, Table: table, vip: vip, faults: map[string]bool{}, dir: t.TempDir(), stick: First(), objects: map[string]string{},
 		time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	s.drains = newDrains(s.dir)
 	s.pki = newPKI(t, s.time)
@@ -158,6 +159,9 @@ func (s *Site) host(t testing.TB, planned bundle.Host) *hosttest.Host {
 func (s *Site) kubectl(stdin string, argv []string) (string, error) {
 	if !s.reached(argv) {
 		return "", hosttest.Exit(argv, 1, "", "The connection to the server 20.0.0.100:6443 was refused - did you specify the right host or port?")
+	}
+	if out, err, ok := s.trial(stdin, argv); ok {
+		return out, err
 	}
 	if at := slices.Index(argv, "get"); at >= 0 {
 		return s.objects[argv[at+2]], nil
