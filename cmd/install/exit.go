@@ -31,7 +31,8 @@ const exitText = `Exit codes:
   3    a reboot is needed; run the same command after it
   4    the bundle is damaged; nothing was changed
   5    something on this host is in the way; nothing was replaced
-  6    everything is in place, but a health check failed
+  6    everything is in place, but a health check failed; or an upgrade failed and
+       the version before it was put back
   130  interrupted; run the same command again`
 
 // usageError is a command line that cannot be meant.
@@ -60,13 +61,15 @@ func exitCode(err error) int {
 		format   *bundle.FormatError
 		not      *bundle.NotABundleError
 		answer   *console.NoAnswerError
+		back     *installer.PutBackError
+		drain    *installer.DrainError
 	)
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.Is(err, errUnhealthy):
+	case errors.Is(err, errUnhealthy), errors.As(err, &back):
 		return exitUnhealthy
 	case errors.As(err, &damage):
 		return exitDamaged
@@ -75,7 +78,7 @@ func exitCode(err error) int {
 			return exitConflict
 		}
 		return exitRefused
-	case errors.As(err, &conflict), errors.As(err, &locked), errors.As(err, new(*installer.RestoreRefusedError)):
+	case errors.As(err, &conflict), errors.As(err, &locked), errors.As(err, &drain), errors.As(err, new(*installer.RestoreRefusedError)):
 		return exitConflict
 	case errors.As(err, &usage), errors.As(err, &wrong), errors.As(err, &format), errors.As(err, &not), errors.As(err, &answer), errors.Is(err, errDeclined):
 		return exitRefused
@@ -96,6 +99,9 @@ func hints(err error) []string {
 		not      *bundle.NotABundleError
 		answer   *console.NoAnswerError
 	)
+	if help := upgradeHints(err); help != nil {
+		return help
+	}
 	switch {
 	case errors.Is(err, context.Canceled):
 		return []string{"the step at work was finished; the same command goes on from there (./install resume, too, once the medium may be removed)"}
@@ -123,6 +129,27 @@ func hints(err error) []string {
 		return nil
 	}
 	return hostHints(err)
+}
+
+// upgradeHints says where to look after an upgrade that failed.
+func upgradeHints(err error) []string {
+	var (
+		back  *installer.PutBackError
+		drain *installer.DrainError
+	)
+	switch {
+	case errors.As(err, &drain):
+		return []string{"nothing was replaced, and pods may be scheduled to the node again; give the budget room (kubectl get pdb -A), or wait longer " +
+			"with --drain-timeout 30m, then run the same command again"}
+	case !errors.As(err, &back):
+		return nil
+	}
+	units := map[string]string{"etcd": "etcd", "master": "kube-apiserver -u kube-controller-manager -u kube-scheduler", "node": "kubelet -u kube-proxy -u docker", "lb": "nginx -u keepalived"}
+	help := []string{"what the new version said: journalctl --since -30min -u " + units[back.Role]}
+	if back.Back != nil {
+		return append(help, "clear what the put-back names, then: "+installer.InstallPath()+" resume")
+	}
+	return append(help, "./install status shows what runs; the same command tries the upgrade again, nothing else does")
 }
 
 func psHint(pid string) string {

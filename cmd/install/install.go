@@ -78,7 +78,7 @@ func (a *app) install(ctx context.Context) error {
 
 // do checks the whole bundle, asks, and installs.
 func (a *app) do(ctx context.Context, s *installer.Session, job *installer.Job, res result) error {
-	if err := a.ask(ctx, fmt.Sprintf("Install %s on %s (%s)?", strings.Join(job.Want.Roles, " and "), job.Host.Name, job.Host.IP)); err != nil {
+	if err := a.ask(ctx, question(job)); err != nil {
 		return err
 	}
 	if faults := job.VerifyBundles(ctx, a.report()); len(faults) > 0 {
@@ -90,6 +90,23 @@ func (a *app) do(ctx context.Context, s *installer.Session, job *installer.Job, 
 	}
 	res.Outcome = &outcome
 	return a.finish(outcome, res)
+}
+
+// question is what the operator says yes to. An upgrade is called one.
+func question(job *installer.Job) string {
+	var fresh, parts []string
+	for _, r := range job.Roles {
+		if r.Plan != nil && r.Plan.Upgrade != nil {
+			parts = append(parts, r.Plan.Upgrade.Title)
+			continue
+		}
+		fresh = append(fresh, r.Input.Index.Role)
+	}
+	if len(fresh) > 0 {
+		parts = append([]string{"install " + strings.Join(fresh, " and ")}, parts...)
+	}
+	text := strings.Join(parts, ", ")
+	return strings.ToUpper(text[:1]) + text[1:] + fmt.Sprintf(" on %s (%s)?", job.Host.Name, job.Host.IP)
 }
 
 // ask asks unless it was told not to.

@@ -192,11 +192,11 @@ func (a *app) printOutcome(o installer.Outcome) {
 	for _, u := range o.Upgrades {
 		switch u.State {
 		case "done":
-			a.console.Say("%s: %s runs and is healthy; %s is no longer kept.", u.Role, version(u.To), version(u.From))
+			a.console.Say("%s: %s runs and is healthy; %s is no longer kept.", u.Role, edition(u.To), edition(u.From))
 		case "waiting":
-			a.console.Say("%s: %s is in place; %s is kept until it is healthy.", u.Role, version(u.To), version(u.From))
+			a.console.Say("%s: %s is in place; %s is kept until it is healthy.", u.Role, edition(u.To), edition(u.From))
 		case "put back":
-			a.console.Say("%s: the upgrade to %s was given up; %s runs.", u.Role, version(u.To), version(u.From))
+			a.console.Say("%s: the upgrade to %s was given up; %s runs.", u.Role, edition(u.To), edition(u.From))
 		}
 	}
 	switch {
@@ -213,8 +213,8 @@ func (a *app) printOutcome(o installer.Outcome) {
 	}
 }
 
-// version names an edition: by its bundle when it has no version, such as a load balancer's.
-func version(e installer.Edition) string {
+// edition names one: by its bundle when it has no version, such as a load balancer's.
+func edition(e installer.Edition) string {
 	if e.Version == "" {
 		return "bundle " + e.Bundle.Short()
 	}

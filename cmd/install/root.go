@@ -64,6 +64,7 @@ type app struct {
 	bundle string
 	yes    bool
 	plan   bool
+	drain  time.Duration
 }
 
 // session is the installer on this machine.
@@ -77,7 +78,7 @@ func (a *app) session(unattended bool) (*installer.Session, error) {
 	if a.patience != nil {
 		s.Patience = *a.patience
 	}
-	s.Unattended = unattended
+	s.Unattended, s.DrainTimeout = unattended, a.drain
 	return s, nil
 }
 
@@ -124,7 +125,8 @@ others goes on by itself.
 	a.requestFlags(root)
 	root.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	root.Flags().BoolVar(&a.plan, "plan", false, "show what would be done and change nothing")
-	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newCheck(), a.newResume(), a.newImages(), a.newUninstall(), a.newVersion())
+	root.Flags().DurationVar(&a.drain, "drain-timeout", installer.DrainTimeout, "when a node is upgraded: how long its pods may take to go")
+	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newCheck(), a.newResume(), a.newImages(), a.newUninstall(), a.newEtcd(), a.newVersion())
 	return root
 }
 

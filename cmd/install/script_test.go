@@ -132,6 +132,12 @@ func hostCommand(ts *testscript.TestScript, neg bool, args []string) {
 		if tb := (nilTB{ts: ts}); s.before != nil {
 			s.before[args[0]] = h.Tree(tb)
 		}
+	case "stick": // KUBE ETCD SERIAL: what the bundles bring from now on
+		serial, err := strconv.ParseInt(args[4], 10, 64)
+		ts.Check(err)
+		s.Bring(nilTB{ts: ts}, sitetest.Versions{Kube: args[2], Etcd: args[3], Serial: serial})
+	case "broken":
+		s.Break(args[2], !neg)
 	case "remember":
 		s.before[args[0]] = h.Tree(nilTB{ts: ts})
 	default:
