@@ -137,6 +137,11 @@ func (c *roleCheck) units() {
 			c.add("unit %s is started but not placed", u.Name)
 		}
 	}
+	for _, name := range units {
+		if timer, ok := strings.CutSuffix(name, ".timer"); ok && !slices.Contains(units, timer+".service") {
+			c.add("unit %s starts %s.service, which is not placed", name, timer)
+		}
+	}
 	for _, l := range c.rendered.Links {
 		if !slices.Contains(c.programs, l.Target) {
 			c.add("link %s leads to %s, which is not aboard", l.Path, l.Target)

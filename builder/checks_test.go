@@ -110,6 +110,9 @@ func TestAFaultInWhatWasRenderedIsFoundBeforeItTravels(t *testing.T) {
 		{bundle.RoleEtcd, func(c *roleCheck) {
 			c.edit("/usr/lib/systemd/system/offgrid-etcd-snapshot.timer", "Persistent=true", "RandomizedDelaySec=5")
 		}, "systemd 219 does not know RandomizedDelaySec in section \"Timer\""},
+		{bundle.RoleNode, func(c *roleCheck) {
+			c.rendered.Texts = slices.DeleteFunc(c.rendered.Texts, func(x render.Text) bool { return x.Artifact == "unit/offgrid-images.service" })
+		}, "unit offgrid-images.timer starts offgrid-images.service, which is not placed"},
 		{bundle.RoleMaster, func(c *roleCheck) { c.images = c.images[1:] }, "/opt/kubernetes/cfg/addons/coredns.yaml line 107: Deployment kube-system/coredns: the image k8s.gcr.io/coredns:1.7.0 is not aboard"},
 		{bundle.RoleMaster, func(c *roleCheck) {
 			c.edit("/opt/kubernetes/cfg/addons/flannel.yaml", "apps/v1", "apps/v1beta1")

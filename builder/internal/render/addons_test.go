@@ -102,7 +102,7 @@ func TestABalancerKnowsTheOthersAndASpareMaster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := string(file(t, r, "", nginxConf)); !strings.Contains(got, "server 20.0.0.102:6443 max_fails=1 fail_timeout=5s; # master03, planned for later\n") {
+	if got := string(file(t, r, "", nginxConf)); !strings.Contains(got, "server 20.0.0.102:6443 max_fails=1 fail_timeout=60s; # master03, planned for later: asked once a minute\n") {
 		t.Errorf("nginx:\n%s", got)
 	}
 	got := string(file(t, r, "lb03", keepalivedConf))
