@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,6 +41,13 @@ func healthNames() map[string]bool {
 		for _, l := range append(append(s.etcdLooks(r), s.masterLooks(r)...), s.nodeLooks(r)...) {
 			names[l.name] = true
 		}
+	}
+	node, lb := RoleJob{Input: RoleInput{Index: pfIndex(bundle.RoleNode)}, Plan: &Plan{}}, RoleJob{Input: RoleInput{Index: pfIndex(bundle.RoleLB)}, Plan: &Plan{}}
+	c := newClusterCheck(s, lb, true)
+	for _, l := range slices.Concat(s.networkLooks(node), s.balancerLooks(lb), c.clusterLooks(), c.podLooks()) {
+		name, _, _ := strings.Cut(l.name, " at 1") // the site's address is not part of a name
+		name, _, _ = strings.Cut(name, " at 2")
+		names[strings.TrimSuffix(name, " of 20.0.0.110")] = true
 	}
 	for _, unit := range []string{"etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager", "kubelet", "kube-proxy"} {
 		names["service "+unit+".service"] = true

@@ -6,7 +6,6 @@ import "offgrid/bundle"
 const (
 	kubectlPath     = "/opt/kubernetes/bin/kubectl"
 	adminKubeconfig = "/root/.kube/config"
-	clusterJobs     = "/opt/kubernetes/cfg/cluster-jobs.yaml"
 )
 
 // master plans an API server with its two companions. They are started only when etcd can answer: without it they would
@@ -19,28 +18,20 @@ func (p *planner) master() {
 	p.units(func(bundle.Unit) bool { return true })
 	p.phase(phaseCluster)
 	p.add(&WaitStep{Name: "the API server of this host", Wait: p.own(), Probe: p.apiReady()})
-	addons := p.addons()
-	for i, a := range addons {
-		if i == 1 {
-			break
+	for i, a := range p.index.Addons {
+		p.apply(a)
+		if i == 0 {
+			p.token() // the first one has given those who have it their rights
 		}
-		p.apply(a)
-	}
-	if p.in.Pack != nil && p.in.Pack.Token != nil {
-		p.add(&TokenStep{Token: *p.in.Pack.Token, Kubectl: kubectlPath, Kubeconfig: adminKubeconfig, Server: ownAPI(p.index, p.in.Host), Now: p.in.Now})
-	}
-	for _, a := range addons[min(1, len(addons)):] {
-		p.apply(a)
 	}
 	p.add(&WaitStep{Name: "leaders of scheduler and controller-manager", Wait: p.own(), Probe: p.leases()})
 }
 
-// addons are what the master applies, in order; the first one gives nodes their rights.
-func (p *planner) addons() []bundle.Addon {
-	if len(p.index.Addons) == 0 && p.places(clusterJobs) {
-		return []bundle.Addon{{Name: "cluster-jobs", Path: clusterJobs}}
+// token plans that nodes may join.
+func (p *planner) token() {
+	if p.in.Pack != nil && p.in.Pack.Token != nil {
+		p.add(&TokenStep{Token: *p.in.Pack.Token, Kubectl: kubectlPath, Kubeconfig: adminKubeconfig, Server: ownAPI(p.index, p.in.Host), Now: p.in.Now})
 	}
-	return p.index.Addons
 }
 
 func (p *planner) apply(a bundle.Addon) {

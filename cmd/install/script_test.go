@@ -60,10 +60,14 @@ func setup(env *testscript.Env) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}
-	s := &scriptSite{Site: sitetest.New(deferring{tb, env.Defer, dir}), before: map[string]hosttest.Tree{}}
+	newSite, roles := sitetest.New, []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode}
+	if filepath.Base(env.WorkDir) == "script-check" { // the one that is about the whole cluster
+		newSite, roles = sitetest.NewBalanced, append(roles, bundle.RoleLB)
+	}
+	s := &scriptSite{Site: newSite(deferring{tb, env.Defer, dir}), before: map[string]hosttest.Tree{}}
 	for _, h := range s.Table {
 		s.before[h.Name] = s.Hosts[h.IP].Tree(tb)
-		for _, role := range []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode} {
+		for _, role := range roles {
 			env.Setenv(role, s.Bundle(role))
 		}
 	}
@@ -138,6 +142,10 @@ func hostCommand(ts *testscript.TestScript, neg bool, args []string) {
 		s.Bring(nilTB{ts: ts}, sitetest.Versions{Kube: args[2], Etcd: args[3], Serial: serial})
 	case "broken":
 		s.Break(args[2], !neg)
+	case "fault":
+		s.Fault(args[2])
+	case "mend":
+		s.Mend(args[2])
 	case "remember":
 		s.before[args[0]] = h.Tree(nilTB{ts: ts})
 	default:
