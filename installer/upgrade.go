@@ -200,6 +200,9 @@ func (s *Session) oldJob(ctx context.Context, dir, ip string) (*Job, error) {
 func (s *Session) upgradePhases(r *RoleJob) {
 	u := r.Plan.Upgrade
 	first := Phase{Name: phaseKeep, Steps: []Step{u.keep}}
+	if snapshot := s.snapshotStep(r); snapshot != nil {
+		first.Steps = append(first.Steps, snapshot)
+	}
 	if u.Drain {
 		c := nodeClient{probe: s.Probe, role: &r.Input, own: r.Plan.Host, limit: s.drainTimeout(), report: s.Report}
 		first.Steps = append(first.Steps, &DrainStep{node: c})

@@ -1,6 +1,7 @@
 package installer_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -92,7 +93,7 @@ func TestThePlanSaysWhatIsUpgraded(t *testing.T) {
 	s := siteUp(t)
 	s.Bring(t, newer())
 	for w, want := range map[what]string{
-		{"etcd", "20.0.0.103"}:   "upgrade of etcd from v3.4.26 to v3.4.27; starts anew [etcd.service]; drain false; first keep:etcd",
+		{"etcd", "20.0.0.103"}:   "upgrade of etcd from v3.4.26 to v3.4.27; starts anew [etcd.service]; drain false; first keep:etcd snapshot",
 		{"master", "20.0.0.101"}: "upgrade of master from v1.20.15 to v1.20.16; starts anew [kube-apiserver.service kube-controller-manager.service kube-scheduler.service]; drain false; first keep:master",
 		{"node", "20.0.0.104"}:   "upgrade of node from v1.20.15 to v1.20.16; starts anew [kubelet.service kube-proxy.service]; drain true; first keep:node drain:20.0.0.104",
 	} {
@@ -103,12 +104,39 @@ func TestThePlanSaysWhatIsUpgraded(t *testing.T) {
 		}
 		var first []string
 		for _, step := range doc.Phases[0].Steps {
-			first = append(first, step.ID)
+			first = append(first, strings.Split(step.ID, ":/")[0]) // a snapshot is named by its file
 		}
 		u := doc.Upgrade
 		got := fmt.Sprintf("%s; starts anew %v; drain %v; first %s", u.Title, u.Restarts, u.Drain, strings.Join(first, " "))
 		if got != want {
 			t.Errorf("%s on %s:\n got %s\nwant %s", w.role, w.ip, got, want)
+		}
+	}
+}
+
+func TestASnapshotIsTakenBeforeEtcdOrAMasterBesideItIsUpgraded(t *testing.T) {
+	s := siteUp(t)
+	s.Bring(t, newer())
+	h := s.Hosts["20.0.0.100"]
+	h.Etcd = func(string, []string) (string, error) { return hosttest.Database(7, "objects"), nil }
+	for _, role := range []string{"etcd", "master"} {
+		session := s.Session("20.0.0.100")
+		session.Probe = func(ctx context.Context, p installer.Probe) (installer.Answer, error) {
+			a, err := s.Probe(ctx, p)
+			a.Body = []byte(strings.Replace(string(a.Body), `"member_id"`, `"cluster_id":"1","member_id"`, 1))
+			return a, err
+		}
+		job, err := session.Prepare(t.Context(), installer.Request{Roles: []string{role}, IP: "20.0.0.100", Bundle: s.Bundle(role)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer job.Close()
+		if _, err := session.Install(t.Context(), job); err != nil {
+			t.Fatal(err)
+		}
+		file := fmt.Sprintf("/data/backup/before-%s-%s.db", role, job.Roles[0].Plan.Bundle.Short())
+		if got := h.Get(file); got != hosttest.Database(7, "objects") {
+			t.Errorf("%s: %q", file, got)
 		}
 	}
 }
@@ -291,7 +319,7 @@ func TestABudgetThatLetsAPodNotGoStopsTheUpgradeBeforeAnythingIsChanged(t *testi
 	s := mastersUpgraded(t)
 	s.SetPods(sitetest.Pod{Name: "db-0", Node: "20.0.0.104", Owner: "StatefulSet", Budget: "db"})
 	h := s.Hosts["20.0.0.104"]
-	before := h.Tree(t, installer.StateDir+"/journal.jsonl", installer.StateDir+"/lock")
+	before := h.Tree(t, installer.StateDir+"/journal.jsonl", installer.StateDir+"/lock", "/data")
 	session := s.Session("20.0.0.104")
 	session.DrainTimeout = 1
 	job := prepared(t, s, what{"node", "20.0.0.104"})
@@ -310,7 +338,7 @@ func TestABudgetThatLetsAPodNotGoStopsTheUpgradeBeforeAnythingIsChanged(t *testi
 	if drain.Error() != want {
 		t.Errorf("got %s\nwant %s", drain, want)
 	}
-	if d := hosttest.Diff(before, h.Tree(t, installer.StateDir+"/journal.jsonl", installer.StateDir+"/lock")); d != "" || s.Cordoned("20.0.0.104") {
+	if d := hosttest.Diff(before, h.Tree(t, installer.StateDir+"/journal.jsonl", installer.StateDir+"/lock", "/data")); d != "" || s.Cordoned("20.0.0.104") {
 		t.Errorf("cordoned: %v\n%s", s.Cordoned("20.0.0.104"), d)
 	}
 }
@@ -325,7 +353,7 @@ func TestAVersionThatDoesNotWorkIsPutBack(t *testing.T) {
 				s = mastersUpgraded(t)
 			}
 			h := s.Hosts[w.ip]
-			before := h.Tree(t, installer.StateDir)
+			before := h.Tree(t, installer.StateDir, "/data")
 			s.Bring(t, newer())
 			s.Break(program, true)
 			_, err := install(t.Context(), s, w)
@@ -336,7 +364,7 @@ func TestAVersionThatDoesNotWorkIsPutBack(t *testing.T) {
 			if text := err.Error(); !strings.HasSuffix(text, " was put back and works") {
 				t.Errorf("it says: %s", text)
 			}
-			if d := hosttest.Diff(before, h.Tree(t, installer.StateDir)); d != "" {
+			if d := hosttest.Diff(before, h.Tree(t, installer.StateDir, "/data")); d != "" {
 				t.Error(d)
 			}
 			name, _, _ := strings.Cut(program, " ")
@@ -383,7 +411,7 @@ func TestTheOldMediumPutsAnUnfinishedUpgradeBack(t *testing.T) {
 	s := siteUp(t)
 	w := what{"etcd", "20.0.0.103"}
 	h := s.Hosts[w.ip]
-	before := h.Tree(t, installer.StateDir)
+	before := h.Tree(t, installer.StateDir, "/data")
 	s.Bring(t, newer())
 	h.Crash(40, true)
 	if h.Survives(func() { _, _ = install(t.Context(), s, w) }) {
@@ -405,7 +433,7 @@ func TestTheOldMediumPutsAnUnfinishedUpgradeBack(t *testing.T) {
 	if _, err := s.Session(w.ip).Resume(t.Context()); err != nil { // the timer of the run that was killed
 		t.Fatal(err)
 	}
-	if d := hosttest.Diff(before, h.Tree(t, installer.StateDir)); d != "" {
+	if d := hosttest.Diff(before, h.Tree(t, installer.StateDir, "/data")); d != "" {
 		t.Error(d)
 	}
 }
@@ -429,7 +457,7 @@ func TestUninstallAfterAnUpgradeGivesTheTreeBackAsItWasBeforeTheFirstInstall(t *
 		if _, err := s.Session(ip).Uninstall(t.Context(), installer.UninstallRequest{}); err != nil {
 			t.Errorf("%s: %v", ip, err)
 		}
-		if d := hosttest.Diff(before[ip], h.Tree(t, "/.autorelabel")); d != "" {
+		if d := hosttest.Diff(before[ip], h.Tree(t, "/.autorelabel", "/data")); d != "" {
 			t.Errorf("%s:\n%s", ip, d)
 		}
 	}
@@ -460,7 +488,7 @@ func TestUninstallInTheMiddleOfAnUpgradeGivesTheTreeBack(t *testing.T) {
 	if _, err := s.Session(w.ip).Uninstall(t.Context(), installer.UninstallRequest{PurgeData: true}); err != nil {
 		t.Fatal(err)
 	}
-	if d := hosttest.Diff(fresh, h.Tree(t, "/.autorelabel")); d != "" {
+	if d := hosttest.Diff(fresh, h.Tree(t, "/.autorelabel", "/data")); d != "" {
 		t.Error(d)
 	}
 }
@@ -472,13 +500,13 @@ func TestProgramsOnAnotherFileSystemAreKeptAsCopies(t *testing.T) {
 	h.Apart = "/opt"
 	s.Bring(t, newer())
 	s.Break("etcd v3.4.27", true)
-	before := h.Tree(t, installer.StateDir)
+	before := h.Tree(t, installer.StateDir, "/data")
 	_, err := install(t.Context(), s, w)
 	var back *installer.PutBackError
 	if !errors.As(err, &back) || back.Back != nil {
 		t.Fatalf("got %v", err)
 	}
-	if d := hosttest.Diff(before, h.Tree(t, installer.StateDir)); d != "" {
+	if d := hosttest.Diff(before, h.Tree(t, installer.StateDir, "/data")); d != "" {
 		t.Error(d)
 	}
 }
