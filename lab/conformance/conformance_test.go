@@ -21,8 +21,8 @@ const printed = `I1123 22:00:00.000000 1 e2e.go:129] Starting e2e run
 [sig-node] ConfigMap 
   should fail to create ConfigMap with empty key [Conformance]
   /src/test/e2e/framework/framework.go:640
-•{"msg":"not this one
-{"msg":"PASSED [sig-node] ConfigMap should fail to create ConfigMap with empty key [Conformance]","total":2,"completed":1,"skipped":0,"failed":0}
+{"msg":"not this one
+•{"msg":"PASSED [sig-node] ConfigMap should fail to create ConfigMap with empty key [Conformance]","total":2,"completed":1,"skipped":0,"failed":0}
 
 ------------------------------
 [sig-network] Services 
@@ -42,7 +42,7 @@ const printed = `I1123 22:00:00.000000 1 e2e.go:129] Starting e2e run
 
   /src/test/e2e/network/service.go:700
 ------------------------------
-{"msg":"Test Suite completed","total":2,"completed":1,"skipped":0,"failed":1,"failures":["x"]}
+SSS{"msg":"Test Suite completed","total":2,"completed":1,"skipped":0,"failed":1,"failures":["x"]}
 `
 
 func parseAll(t *testing.T, text string) []result {

@@ -92,9 +92,11 @@ func (p *parser) read(in io.Reader) error {
 }
 
 func (p *parser) line(line string) error {
+	// the suite's other reporter has put a mark for each test in front, or for those that were passed over
+	if report := strings.TrimLeft(line, "•SP"); strings.HasPrefix(report, `{"msg":"`) {
+		return p.progress(report)
+	}
 	switch {
-	case strings.HasPrefix(line, `{"msg":"`):
-		return p.progress(line)
 	case strings.HasPrefix(line, "• Failure") || strings.HasPrefix(line, "•! Panic"):
 		p.block, p.message = 1, ""
 	case strings.HasPrefix(line, "------------------------------"):
