@@ -90,6 +90,16 @@ func (s *ApplyStep) judge(mark string, want bundle.Digest) Status {
 	return Status{State: Needed, Why: "it has changed"}
 }
 
+// applyTries is how often an apply is repeated that met another master's.
+const applyTries = 3
+
+// raced reports whether kubectl failed because another master did the same at the same time. What both want is the same.
+func raced(err error) bool {
+	var failed *host.RunError
+	return errors.As(err, &failed) && (strings.Contains(failed.Stderr, "AlreadyExists") || strings.Contains(failed.Stderr, "already exists") ||
+		strings.Contains(failed.Stderr, "the object has been modified"))
+}
+
 // noAnswer reports whether kubectl failed because the API server does not answer, or not yet with all it has.
 func noAnswer(err error) bool {
 	var failed *host.RunError
@@ -141,6 +151,12 @@ func (s *ApplyStep) Do(ctx context.Context, h host.Host) error {
 func (s *ApplyStep) apply(ctx context.Context, h host.Host, stdin []byte, file string) error {
 	argv := s.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=offgrid", "-f", file)
 	_, err := h.Run(ctx, bytes.NewReader(stdin), argv...)
+	for range applyTries {
+		if !raced(err) {
+			break
+		}
+		_, err = h.Run(ctx, bytes.NewReader(stdin), argv...)
+	}
 	if err != nil && noAnswer(err) {
 		return nil // Check says that it is pending
 	}

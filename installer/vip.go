@@ -85,7 +85,7 @@ func (p *planner) balanced() probeFunc {
 			if errors.Is(err, errNobodyListens) {
 				return pending("waiting for nginx on this host, which does not listen yet; see: journalctl -u %s -n 20", nginxUnit)
 			}
-			return pending("waiting for a master: behind this balancer none answers yet of %s", hostNames(hostsWith(p.index, bundle.RoleMaster)))
+			return pending("waiting for a master: behind this balancer none answers yet of %s", hostNames(notSpare(hostsWith(p.index, bundle.RoleMaster))))
 		}
 		vip := p.index.Cluster.VIP
 		nic, err := holdsAddress(ctx, h, vip)
@@ -103,6 +103,11 @@ func (p *planner) balanced() probeFunc {
 		}
 		return Status{State: Satisfied, Why: "this host holds " + vip + ", and an API server answers behind it"}, nil
 	}
+}
+
+// notSpare leaves out the hosts that are planned for later.
+func notSpare(hosts []bundle.Host) []bundle.Host {
+	return slices.DeleteFunc(hosts, func(h bundle.Host) bool { return h.Spare })
 }
 
 // secondHolder says who else has the shared address while this host has it, "" when nobody has or nobody can tell.

@@ -278,8 +278,9 @@ func (p *planner) dockerReady() probeFunc {
 // endpoint names the API server that nodes talk to, for messages.
 func (p *planner) endpoint() string {
 	server := p.index.Cluster.APIServer
-	if vip := p.index.Cluster.VIP; vip != "" && strings.Contains(server, "//"+vip+":") {
-		return server + " (of the load balancers " + hostNames(hostsWith(p.index, bundle.RoleLB)) + ")"
+	balancers := hostsWith(p.index, bundle.RoleLB)
+	if vip := p.index.Cluster.VIP; len(balancers) > 0 && strings.Contains(server, "//"+vip+":") {
+		return server + " (of the load balancers " + hostNames(balancers) + ")"
 	}
 	for _, h := range hostsWith(p.index, bundle.RoleMaster) {
 		if strings.Contains(server, "//"+h.IP+":") {
