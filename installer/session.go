@@ -31,6 +31,7 @@ type Session struct {
 	Unattended bool          // nobody is watching: the timer started this run
 	// DrainTimeout is how long the pods of a node that is upgraded may take to go; 0 means the constant of that name.
 	DrainTimeout time.Duration
+	alone        bool // the other roles of the host are not looked at
 	Report       progress.Func
 }
 
@@ -135,12 +136,13 @@ func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundl
 			job.unplanned = err // preflight has a finding about the address, with what helps
 			continue
 		}
-		if err == nil {
-			err = s.planUpgrade(ctx, job, r)
-		}
 		if err != nil {
 			return nil, err
 		}
+	}
+	if err := s.compare(ctx, job); err != nil {
+		closeJobs(job.kept)
+		return nil, err
 	}
 	return job, nil
 }

@@ -153,7 +153,7 @@ func (s *Session) planUpgrade(ctx context.Context, job *Job, r *RoleJob) error {
 
 // planNewUpgrade compares the installed version with the one at hand.
 func (s *Session) planNewUpgrade(ctx context.Context, job *Job, r *RoleJob, in Installed) error {
-	old, err := s.oldJob(ctx, RoleDir(in.Role), in.IP)
+	old, err := s.oldJob(ctx, RoleDir(in.Role))
 	if err != nil {
 		return fmt.Errorf("reading what is installed, to be able to put it back: %w", err)
 	}
@@ -180,15 +180,23 @@ func (s *Session) planNewUpgrade(ctx context.Context, job *Job, r *RoleJob, in I
 	return nil
 }
 
-// oldJob prepares the role whose carried directory is dir.
-func (s *Session) oldJob(ctx context.Context, dir, ip string) (*Job, error) {
+// oldJob prepares the role whose carried directory is dir, for the host that it was carried for.
+func (s *Session) oldJob(ctx context.Context, dir string) (*Job, error) {
+	var in Installed
+	data, err := host.ReadFile(s.Host, path.Join(dir, wantName), inlineMax)
+	if err == nil {
+		err = bundle.DecodeStrict(data, &in, inlineMax)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", dir, err)
+	}
 	b, err := bundle.Open(s.local(dir))
 	if err != nil {
 		return nil, err
 	}
-	job, err := s.prepare(ctx, Want{Roles: []string{b.Role.Role}, IP: ip}, []*bundle.Bundle{b})
+	job, err := s.prepare(ctx, in.want(), []*bundle.Bundle{b})
 	if err == nil && job.Roles[0].Plan == nil {
-		err = fmt.Errorf("reading %s: it holds no pack for %s", dir, ip)
+		err = fmt.Errorf("reading %s: it holds no pack for %s", dir, in.IP)
 	}
 	if err != nil {
 		return nil, errors.Join(err, b.Close())

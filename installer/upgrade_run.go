@@ -296,7 +296,7 @@ func (s *Session) undoSteps(ctx context.Context, journal *Journal, role string, 
 
 // keptPlan prepares the old version from what was kept of it.
 func (s *Session) keptPlan(ctx context.Context, rec upgradeRecord) (*Job, error) {
-	job, err := s.oldJob(ctx, path.Join(OldDir(rec.Role), keptRole), rec.IP)
+	job, err := s.oldJob(ctx, path.Join(OldDir(rec.Role), keptRole))
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"offgrid/bundle"
 	"offgrid/installer"
 	"offgrid/installer/hosttest"
 	"offgrid/installer/sitetest"
@@ -528,4 +529,40 @@ func TestAProgramThatWasChangedIsNotReplacedSinceItCouldNotBePutBack(t *testing.
 func holdsOld(h *hosttest.Host) bool {
 	names, err := h.ReadDir(filepath.Dir(installer.OldDir("x")))
 	return err == nil && len(names) > 0
+}
+
+func TestTheNewerBundleOfTwoRolesDecidesWhatTheyShare(t *testing.T) {
+	s := mastersUpgraded(t) // its etcd, too; node02's node is old
+	s.Table = append(s.Table, bundle.Host{Name: "node03", IP: "20.0.0.105", Roles: []string{"node"}, NodeName: "20.0.0.105"})
+	s.Bring(t, sitetest.Versions{Kube: "v1.20.16", Etcd: "v3.4.27", Serial: 9}) // a host more: /etc/hosts differs
+	w := what{"node", "20.0.0.104"}
+	h := s.Hosts[w.ip]
+	if _, err := install(t.Context(), s, w); err != nil {
+		t.Fatal(err)
+	}
+	s.Bring(t, newer())
+	for _, again := range []func() (installer.Outcome, error){
+		func() (installer.Outcome, error) { return s.Session(w.ip).Resume(t.Context()) },
+		func() (installer.Outcome, error) { return install(t.Context(), s, what{"etcd", w.ip}) },
+	} {
+		o, err := again()
+		if err != nil || o.Changed != 0 {
+			t.Errorf("%d steps changed the host: %v", o.Changed, err)
+		}
+		if !strings.Contains(h.Get("/etc/hosts"), "node03") {
+			t.Error("the older role took the newer one's host away")
+		}
+	}
+	if v, err := s.Session(w.ip).Verify(t.Context()); err != nil || len(v.Differences) > 0 {
+		t.Errorf("verify: %v %+v", err, v.Differences)
+	}
+	if got := s.Runs(w.ip, "etcd") + " " + s.Runs(w.ip, "kubelet"); got != "v3.4.27 v1.20.16" {
+		t.Errorf("running: %s", got)
+	}
+	if _, err := s.Session(w.ip).Uninstall(t.Context(), installer.UninstallRequest{Role: "node"}); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := s.Session(w.ip).Verify(t.Context()); err != nil || len(v.Differences) > 0 {
+		t.Errorf("verify without the node: %v %+v", err, v.Differences)
+	}
 }
