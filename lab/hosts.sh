@@ -31,6 +31,7 @@ host_new() {
 	install -m 600 "$lab_state/ssh-key.pub" "$dir/root/root/.ssh/authorized_keys"
 	ssh-keygen -q -t ed25519 -N '' -C '' -f "$dir/root/etc/ssh/ssh_host_ed25519_key"
 	echo "$2" >"$dir/ip"
+	sync -f "$dir/root"
 }
 
 # ssh_key makes the key that opens all hosts of this lab, once.
