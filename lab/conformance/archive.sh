@@ -34,6 +34,6 @@ archive_image() {
 # archive_end FILE: the archive; prints the names in it.
 archive_end() {
 	printf '[%s]\n' "$(cut -f1 "$archive/.images" | paste -sd,)" >"$archive/manifest.json"
-	(cd "$archive" && tar -cf "$1" manifest.json ./*.json ./*.tar --exclude=./manifest.json --transform='s#^\./##')
+	(cd "$archive" && find . -maxdepth 1 \( -name '*.json' -o -name '*.tar' \) -printf '%P\n' | sort | tar -cf "$1" -T -)
 	cut -f2 "$archive/.images"
 }
