@@ -19,6 +19,7 @@ type Request struct {
 	Roles  []string // empty: those of the cluster file for the address whose bundles are at hand
 	IP     string   // "": the one local address that is in the cluster file
 	Bundle string   // a bundle, or a directory with bundles; "": the directory of the executable
+	Token  string   // bootstrap token in place of the pack's; "" none
 }
 
 // UsageError is a command that cannot be carried out as it was typed.

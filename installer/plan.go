@@ -155,6 +155,7 @@ type PlanInput struct {
 	Pack      *hostpack.Pack
 	Texts     map[string][]byte // rendered public files by their path
 	Host      bundle.Host
+	Token     string // bootstrap token that the operator gave in place of the pack's; "" none
 	Facts     *Facts
 	Probe     Prober
 	Now       func() time.Time

@@ -44,6 +44,8 @@ type Finding struct {
 type Want struct {
 	Roles []string `json:"roles"`
 	IP    string   `json:"ip"`
+	Name  string   `json:"-"` // of a host that joined before; "": the name it has
+	Token string   `json:"-"` // bootstrap token that the operator gave; "" none
 }
 
 // RoleInput is what preflight knows of one role that is to be installed.

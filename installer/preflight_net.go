@@ -21,6 +21,9 @@ func checkPlanned(in *PreflightInput, r *RoleInput) []Finding {
 		return nil // said by checkVIP
 	}
 	h, ok := hostByIP(r.Index, in.Want.IP)
+	if !ok && r.Pack != nil && r.Pack.IP == in.Want.IP && role == bundle.RoleNode && inAny(in.Want.IP, r.Index.Cluster.JoinCIDRs) {
+		return joinFindings(in, r)
+	}
 	if !ok {
 		return notInFile(in, r)
 	}

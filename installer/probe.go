@@ -37,12 +37,13 @@ type Answer struct {
 
 // Of HTTP, for those who ask and read answers.
 const (
-	methodPost     = http.MethodPost
-	methodPatch    = http.MethodPatch
-	statusOK       = http.StatusOK
-	statusCreated  = http.StatusCreated
-	statusNotFound = http.StatusNotFound
-	statusBusy     = http.StatusTooManyRequests
+	methodPost         = http.MethodPost
+	methodPatch        = http.MethodPatch
+	statusOK           = http.StatusOK
+	statusCreated      = http.StatusCreated
+	statusNotFound     = http.StatusNotFound
+	statusUnauthorized = http.StatusUnauthorized
+	statusBusy         = http.StatusTooManyRequests
 )
 
 // Prober asks a server. An error means that there was no answer; any status is an answer.

@@ -26,7 +26,8 @@ const (
 // base plans what every role begins with, up to the settings; what is left are the role's own services.
 func (p *planner) base() {
 	p.phase(phaseCarry)
-	p.add(&CarryStep{Bundle: p.in.Bundle, Executable: p.in.Installer, Role: p.plan.Role, IP: p.in.Host.IP, Host: p.in.Host.Name})
+	p.add(&CarryStep{Bundle: p.in.Bundle, Executable: p.in.Installer, Role: p.plan.Role, IP: p.in.Host.IP, Host: p.in.Host.Name,
+		Pack: packName(p.index, p.in.Host), Token: p.in.Token})
 	p.phase(phasePrograms)
 	p.dirs(func(d bundle.Dir) bool { return orRoot(d.Owner) == "root" && orRoot(d.Group) == "root" })
 	p.programs()
@@ -63,6 +64,9 @@ func (p *planner) names() {
 	var lines []string
 	for _, h := range p.index.Hosts {
 		lines = append(lines, h.IP+" "+h.Name)
+	}
+	if joins(p.index, p.in.Host) {
+		lines = append(lines, p.in.Host.IP+" "+p.in.Host.Name)
 	}
 	p.add(&BlockStep{Path: "/etc/hosts", Name: "hosts", Lines: lines})
 }

@@ -18,5 +18,8 @@ func (p *planner) node() {
 		&WaitStep{Name: "the node's certificate", Wait: p.own(), Probe: p.nodeCertificate()},
 		&WaitStep{Name: "the node in the cluster", Wait: p.own(), Probe: p.nodeRegistered()},
 	)
+	if joins(p.index, p.in.Host) {
+		p.add(&WaitStep{Name: "the node's serving certificate", Wait: p.peers(), Probe: p.servingCertificate()})
+	}
 	p.networkReady()
 }

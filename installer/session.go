@@ -82,7 +82,7 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 		closeAll(opened)
 		return nil, err
 	}
-	job, err := s.prepare(ctx, Want{Roles: roles, IP: ip}, opened)
+	job, err := s.prepare(ctx, Want{Roles: roles, IP: ip, Token: s.givenToken(req.Token, roles)}, opened)
 	if err != nil {
 		closeAll(opened)
 		return nil, err
@@ -109,10 +109,12 @@ func (j *Job) inputs() []RoleInput {
 
 // prepare reads what the bundles have for the host, looks at it and plans.
 func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundle) (*Job, error) {
-	job := &Job{Want: want}
-	job.Host, _ = hostByIP(&opened[0].Role, want.IP)
+	job := &Job{Want: want, Host: s.ownHost(want, opened)}
 	for _, b := range opened {
-		input, err := readRole(ctx, b, job.Host.Name)
+		input, err := readRole(ctx, b, packName(&b.Role, job.Host))
+		if err == nil {
+			err = input.adapt(job.Host, want.Token)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -128,7 +130,7 @@ func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundl
 		if job.Host.Name == "" || r.Input.Pack == nil {
 			continue
 		}
-		r.Plan, err = NewPlan(PlanInput{Bundle: r.Bundle, Pack: r.Input.Pack, Texts: r.Input.Texts, Host: job.Host, Facts: job.Facts,
+		r.Plan, err = NewPlan(PlanInput{Bundle: r.Bundle, Pack: r.Input.Pack, Texts: r.Input.Texts, Host: job.Host, Facts: job.Facts, Token: want.Token,
 			Probe: s.Probe, Now: s.Now, Installer: s.Executable, Patience: s.Patience,
 			Carried: s.local(RoleDir(r.Bundle.Role.Role))})
 		var away *addressError
@@ -307,7 +309,7 @@ func (s *Session) resumed(ctx context.Context, role string) ([]*Job, error) {
 			closeJobs(jobs)
 			return nil, err
 		}
-		job, err := s.prepare(ctx, Want{Roles: []string{in.Role}, IP: in.IP}, []*bundle.Bundle{b})
+		job, err := s.prepare(ctx, Want{Roles: []string{in.Role}, IP: in.IP, Name: in.Host, Token: in.Token}, []*bundle.Bundle{b})
 		if err == nil {
 			err = job.unplanned
 		}

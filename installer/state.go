@@ -46,8 +46,9 @@ type Installed struct {
 	Format int           `json:"format"` // 0
 	Role   string        `json:"role"`
 	IP     string        `json:"ip"`
-	Host   string        `json:"host"`   // name of the host in the cluster file; "" when it joined by its address alone
-	Bundle bundle.Digest `json:"bundle"` // of the bundle's root
+	Host   string        `json:"host"`            // name in the cluster file; of one that is not in it, the name it had when it joined
+	Bundle bundle.Digest `json:"bundle"`          // of the bundle's root
+	Token  string        `json:"token,omitempty"` // bootstrap token that the operator gave in place of the pack's
 }
 
 // LockedError says that another installer is at work.

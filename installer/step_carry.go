@@ -25,7 +25,9 @@ type CarryStep struct {
 	Executable string // path of the running installer on the host
 	Role       string
 	IP         string
-	Host       string // name in the cluster file; "" when it has no pack
+	Host       string // name
+	Pack       string // name of its pack; "" means Host
+	Token      string // that the operator gave; "" none
 
 	sound map[string]bool // paths of carried blobs whose digest this process has seen to be right
 }
@@ -41,9 +43,17 @@ func (s *CarryStep) Line() Line {
 	return Line{Verb: "carry", Object: s.Role + " bundle to " + RoleDir(s.Role), Why: "so that the medium may be removed"}
 }
 
+// pack is the name of the pack that is carried.
+func (s *CarryStep) pack() string {
+	if s.Pack != "" {
+		return s.Pack
+	}
+	return s.Host
+}
+
 // wanted is the content of want.json.
 func (s *CarryStep) wanted() Installed {
-	return Installed{Role: s.Role, IP: s.IP, Host: s.Host, Bundle: s.Bundle.RootDigest}
+	return Installed{Role: s.Role, IP: s.IP, Host: s.Host, Bundle: s.Bundle.RootDigest, Token: s.Token}
 }
 
 // target is where the blobs go.
@@ -68,7 +78,7 @@ func (s *CarryStep) Check(ctx context.Context, h host.Host) (Status, error) {
 		return Status{State: Needed, Why: "it is not carried yet"}, nil
 	}
 	target := s.target(h)
-	for _, blob := range s.Bundle.CarriedBlobs(s.Host) {
+	for _, blob := range s.Bundle.CarriedBlobs(s.pack()) {
 		has, err := target.Has(ctx, blob)
 		if err != nil || !has {
 			return Status{State: Needed, Why: blob.Name + " is not carried yet"}, err
@@ -126,7 +136,7 @@ func (s *CarryStep) Do(ctx context.Context, h host.Host) error {
 		return fmt.Errorf("carrying the installer: %w", err)
 	}
 	target := s.target(h)
-	if err := s.Bundle.Carry(ctx, s.Host, target); err != nil {
+	if err := s.Bundle.Carry(ctx, s.pack(), target); err != nil {
 		return err
 	}
 	if err := s.dropOthers(h, target.dir); err != nil {
@@ -143,7 +153,7 @@ func (s *CarryStep) dropOthers(h host.Host, dir string) error {
 		return err
 	}
 	keep := map[string]bool{}
-	for _, blob := range s.Bundle.CarriedBlobs(s.Host) {
+	for _, blob := range s.Bundle.CarriedBlobs(s.pack()) {
 		keep[blob.Digest.Hex()] = true
 	}
 	for _, name := range names {

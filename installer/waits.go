@@ -314,7 +314,7 @@ func (p *planner) nodeCertificate() probeFunc {
 			if u, err := host.ShowUnit(ctx, h, "kubelet.service"); err == nil && u.Active == "failed" {
 				return pending("waiting for kubelet, which failed; see: journalctl -u kubelet -n 20")
 			}
-			return pending("waiting for the masters to sign this node's certificate")
+			return pending("%s", p.unsigned(ctx))
 		} else if err != nil {
 			return Status{}, err
 		}

@@ -43,7 +43,11 @@ func (a *app) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	job, err := s.Prepare(ctx, a.request())
+	req, err := a.request()
+	if err != nil {
+		return err
+	}
+	job, err := s.Prepare(ctx, req)
 	if err != nil {
 		return err
 	}
@@ -147,6 +151,7 @@ timer runs this now and then for as long as the host waits for others.
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.resume(cmd.Context(), unattended) },
 	}
 	cmd.Flags().BoolVar(&unattended, "unattended", false, "for the timer: when another installer is at work, leave it to that one")
+	cmd.Flags().StringVar(&a.tokenFile, "token-file", "", "file with a token of ./install token, for a node whose own has expired; - is standard input")
 	return cmd
 }
 
@@ -154,6 +159,13 @@ func (a *app) resume(ctx context.Context, unattended bool) error {
 	s, err := a.session(unattended)
 	if err != nil {
 		return err
+	}
+	if token, err := a.readToken(a.tokenFile); err != nil {
+		return err
+	} else if token != "" {
+		if err := s.GiveToken(ctx, token); err != nil {
+			return err
+		}
 	}
 	outcome, err := s.Resume(ctx)
 	var locked *installer.LockedError

@@ -62,9 +62,11 @@ type app struct {
 	roles  []string
 	ip     string
 	bundle string
-	yes    bool
-	plan   bool
-	drain  time.Duration
+
+	tokenFile string
+	yes       bool
+	plan      bool
+	drain     time.Duration
 }
 
 // session is the installer on this machine.
@@ -126,7 +128,7 @@ others goes on by itself.
 	root.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	root.Flags().BoolVar(&a.plan, "plan", false, "show what would be done and change nothing")
 	root.Flags().DurationVar(&a.drain, "drain-timeout", installer.DrainTimeout, "when a node is upgraded: how long its pods may take to go")
-	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newCheck(), a.newResume(), a.newImages(), a.newUninstall(), a.newEtcd(), a.newVersion())
+	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newCheck(), a.newResume(), a.newImages(), a.newUninstall(), a.newEtcd(), a.newToken(), a.newApprove(), a.newVersion())
 	return root
 }
 
@@ -135,14 +137,16 @@ func (a *app) requestFlags(cmd *cobra.Command) {
 	cmd.Flags().StringSliceVar(&a.roles, "role", nil, "etcd, master, node or lb; several with commas")
 	cmd.Flags().StringVar(&a.ip, "ip", "", "address of this host in the cluster file")
 	cmd.Flags().StringVar(&a.bundle, "bundle", "", "bundle, or directory with bundles")
+	cmd.Flags().StringVar(&a.tokenFile, "token-file", "", "file with a token of ./install token, for a node whose own has expired; - is standard input")
 	cmd.MarkFlagFilename("bundle", "bundle")
 	cmd.RegisterFlagCompletionFunc("role", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return installer.RoleOrder(), cobra.ShellCompDirectiveNoFileComp
 	})
 }
 
-func (a *app) request() installer.Request {
-	return installer.Request{Roles: a.roles, IP: a.ip, Bundle: a.bundle}
+func (a *app) request() (installer.Request, error) {
+	token, err := a.readToken(a.tokenFile)
+	return installer.Request{Roles: a.roles, IP: a.ip, Bundle: a.bundle, Token: token}, err
 }
 
 // none is the argument check of the commands that take none.
