@@ -42,6 +42,8 @@ func (r RPM) id() string { return r.Name + "." + r.Arch }
 type PackagesStep struct {
 	Set      string // names the set: "docker"
 	Packages []RPM
+	// Newer are versions, by NAME.ARCH, that an upgrade brought which is put back: those alone are replaced by older ones.
+	Newer map[string]string
 }
 
 // packagesBefore is a PackagesStep's begin record.
@@ -91,6 +93,8 @@ func (s *PackagesStep) sort(installed map[string][]string) (todo []RPM, newer []
 			best = max(best, compareEVR(evr, p.EVR))
 		}
 		switch {
+		case best > 0 && slices.Contains(have, s.Newer[p.id()]):
+			todo = append(todo, p)
 		case best > 0:
 			newer = append(newer, p.id()+" "+have[0])
 		case best < 0:
@@ -152,6 +156,9 @@ func (s *PackagesStep) Do(ctx context.Context, h host.Host) error {
 	argv := []string{"rpm", "-U"}
 	if len(again) > 0 {
 		argv = append(argv, "--replacepkgs")
+	}
+	if len(s.Newer) > 0 {
+		argv = append(argv, "--oldpackage")
 	}
 	for _, p := range todo {
 		mark.IDs = append(mark.IDs, p.id())
@@ -321,6 +328,10 @@ func undoPackages(ctx context.Context, u Undoing) error {
 	if err != nil {
 		return err
 	}
+	upgraded = slices.DeleteFunc(upgraded, func(p string) bool {
+		id, _, _ := strings.Cut(p, " ")
+		return slices.Contains(ours, id) // an upgrade of ours: it goes
+	})
 	installed, err := queryIDs(ctx, u.Host, ours)
 	if err != nil {
 		return err

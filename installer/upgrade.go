@@ -74,6 +74,8 @@ type upgradeRecord struct {
 	Programs []keptProgram `json:"programs"` // that are kept
 	Added    []string      `json:"added"`    // IDs of steps that only the new plan has
 	Gone     []string      `json:"gone"`     // IDs of steps that only the old plan has
+	// Packages are the new versions of packages that the host had in another one before, by NAME.ARCH.
+	Packages map[string]string `json:"packages"`
 }
 
 // readUpgrade returns what is known of a role's upgrade, nil when none is at work.
@@ -173,6 +175,9 @@ func (s *Session) planNewUpgrade(ctx context.Context, job *Job, r *RoleJob, in I
 	rec := upgradeRecord{Role: in.Role, IP: in.IP, From: u.From, To: u.To, State: upgradeBegun, Drain: u.Drain, Ailing: []string{}}
 	rec.Programs = replaced(old.Roles[0].Plan, r.Plan)
 	rec.Added, rec.Gone = onlyIn(r.Plan, old.Roles[0].Plan), onlyIn(old.Roles[0].Plan, r.Plan)
+	if rec.Packages, err = s.newerPackages(ctx, r.Plan); err != nil {
+		return err
+	}
 	u.keep = &KeepStep{Role: in.Role, Record: rec}
 	s.count(job, r, u)
 	r.Plan.Upgrade, r.Input.Upgrade = u, u
@@ -231,115 +236,6 @@ func (p *Plan) plain() *Plan {
 	q.Upgrade = nil
 	q.Phases = slices.DeleteFunc(slices.Clone(p.Phases), func(f Phase) bool { return f.Name == phaseKeep || f.Name == phaseReturn })
 	return &q
-}
-
-// changes are the IDs of the steps that have work, and the paths of the files among them.
-func (s *Session) changes(ctx context.Context, p *Plan) map[string]bool {
-	changed := map[string]bool{}
-	for _, step := range p.Steps() {
-		now, ok := lookAt(ctx, s.Host, step)
-		if ok && now.State == Satisfied {
-			continue
-		}
-		changed[step.ID()] = true
-		if _, object, file := strings.Cut(step.ID(), ":"); file {
-			changed[object] = true
-		}
-	}
-	return changed
-}
-
-// restarted reports whether a unit is started anew by what changes.
-func restarted(u *UnitStep, changed map[string]bool) bool {
-	return changed[u.ID()] || changed["/usr/lib/systemd/system/"+u.Unit] || changed[unitDir+u.Unit] ||
-		slices.ContainsFunc(u.Restarts, func(name string) bool { return changed[name] })
-}
-
-// holdsPods tells the services whose restart pods may feel.
-func holdsPods(unit string) bool {
-	return unit == "kubelet.service" || unit == "docker.service" || unit == "containerd.service"
-}
-
-// replaced lists the old plan's programs that the new one replaces or does without.
-func replaced(old, now *Plan) []keptProgram {
-	stay := map[string]bundle.Digest{}
-	for _, step := range now.Steps() {
-		if f, ok := step.(*FileStep); ok {
-			stay[f.Path] = f.Digest
-		}
-	}
-	found := []keptProgram{}
-	for _, f := range programSteps(old) {
-		if stay[f.Path] != f.Digest {
-			found = append(found, keptProgram{Path: f.Path, Digest: f.Digest})
-		}
-	}
-	return found
-}
-
-// programSteps are the plan's steps that place programs.
-func programSteps(p *Plan) []*FileStep {
-	var found []*FileStep
-	for _, phase := range p.Phases {
-		for _, step := range phase.Steps {
-			if f, ok := step.(*FileStep); ok && phase.Name == phasePrograms {
-				found = append(found, f)
-			}
-		}
-	}
-	return found
-}
-
-// onlyIn lists the steps that one plan has and the other one has not, also not as another kind of step for the same thing.
-func onlyIn(p, other *Plan) []string {
-	known := map[string]bool{}
-	for _, step := range other.Steps() {
-		_, object, _ := strings.Cut(step.ID(), ":")
-		known[step.ID()], known[object] = true, true
-	}
-	found := []string{}
-	for _, step := range p.Steps() {
-		_, object, _ := strings.Cut(step.ID(), ":")
-		if !known[step.ID()] && !(strings.HasPrefix(object, "/") && known[object]) {
-			found = append(found, step.ID())
-		}
-	}
-	return found
-}
-
-// count finds out how many bytes the upgrade takes: blobs that are not here yet, and programs that cannot be linked.
-func (s *Session) count(job *Job, r *RoleJob, u *Upgrade) {
-	r.Input.Carry = 0
-	for _, b := range r.Bundle.CarriedBlobs(job.Host.Name) {
-		if there, err := host.Exists(s.Host, path.Join(RoleDir(r.Plan.Role), b.Path())); err != nil || !there {
-			r.Input.Carry += b.Size
-		}
-	}
-	r.Input.Images = dockerBytes(r.Bundle, func(d bundle.Digest) bool {
-		there, err := host.Exists(s.Host, path.Join(RoleDir(r.Plan.Role), bundle.StoredBlob{Digest: d}.Path()))
-		return err == nil && there
-	})
-	state, _ := mountOf(job.Facts, StateDir)
-	for _, p := range u.keep.Record.Programs {
-		m, ok := mountOf(job.Facts, p.Path)
-		info, err := s.Host.Lstat(p.Path)
-		if ok && err == nil && m.Path != state.Path {
-			u.copy += info.Size()
-		}
-	}
-}
-
-// copies is how many bytes are kept as copies.
-func (u *Upgrade) copies() int64 {
-	if u == nil {
-		return 0
-	}
-	return u.copy
-}
-
-// replaces reports whether a program gets another content, and the old one stays for as long as it may be put back.
-func (u *Upgrade) replaces(name string) bool {
-	return u != nil && u.keep != nil && slices.ContainsFunc(u.keep.Record.Programs, func(p keptProgram) bool { return p.Path == name })
 }
 
 // linkBlobs gives the blobs that are kept their old names back, so that carrying them again copies nothing.

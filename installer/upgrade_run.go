@@ -306,6 +306,11 @@ func (s *Session) keptPlan(ctx context.Context, rec upgradeRecord) (*Job, error)
 		job.Close()
 		return nil, fmt.Errorf("reading %s: it holds another bundle than the one to put back", OldDir(rec.Role))
 	}
+	for _, step := range r.Plan.Steps() {
+		if set, ok := step.(*PackagesStep); ok {
+			set.Newer = rec.Packages
+		}
+	}
 	for _, f := range programSteps(r.Plan) {
 		if slices.ContainsFunc(rec.Programs, func(p keptProgram) bool { return p.Digest == f.Digest }) {
 			f.Content = keptContent(s.Host, rec.Role, f.Digest)

@@ -494,6 +494,30 @@ func TestUninstallInTheMiddleOfAnUpgradeGivesTheTreeBack(t *testing.T) {
 	}
 }
 
+func TestPackagesThatAnUpgradeBroughtAreTakenBackToTheOlderOnes(t *testing.T) {
+	s := mastersUpgraded(t)
+	w := what{"node", "20.0.0.104"}
+	h := s.Hosts[w.ip]
+	const database = "/var/lib/rpm/hosttest/docker-ce.x86_64"
+	before := h.Get(database)
+	v := newer()
+	v.Docker = "1.1-1.el7"
+	v.Serial = 4
+	s.Bring(t, v)
+	s.Break("kubelet v1.20.16", true)
+	var back *installer.PutBackError
+	if _, err := install(t.Context(), s, w); !errors.As(err, &back) || back.Back != nil {
+		t.Fatalf("got %v", err)
+	}
+	if got := h.Get(database); got != before {
+		t.Errorf("docker is %q, was %q", got, before)
+	}
+	s.Break("kubelet v1.20.16", false)
+	if _, err := install(t.Context(), s, w); err != nil || !strings.Contains(h.Get(database), "1.1-1.el7") {
+		t.Errorf("%v: docker is %q", err, h.Get(database))
+	}
+}
+
 func TestProgramsOnAnotherFileSystemAreKeptAsCopies(t *testing.T) {
 	s := siteUp(t)
 	w := what{"etcd", "20.0.0.103"}

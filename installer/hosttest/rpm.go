@@ -49,7 +49,7 @@ func (h *Host) rpm(_ string, argv []string) (string, error) {
 			format = argv[i]
 		case a == "--test":
 			test = true
-		case a == "--replacepkgs":
+		case a == "--replacepkgs", a == "--oldpackage":
 		case strings.HasPrefix(a, "--"):
 			return "", Exit(argv, 1, "", "rpm: "+a+": unknown option")
 		case strings.HasPrefix(a, "-") && mode == "":

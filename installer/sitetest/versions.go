@@ -16,6 +16,14 @@ import (
 type Versions struct {
 	Kube, Etcd string // "v1.20.15"
 	Serial     int64
+	Docker     string // version and release of docker's package; "" means 1.0-1.el7
+}
+
+func (v Versions) docker() string {
+	if v.Docker == "" {
+		return "1.0-1.el7"
+	}
+	return v.Docker
 }
 
 // First is what the bundles of a new site bring.
