@@ -31,7 +31,7 @@ func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest
 		Format: bundle.Format, Role: role, Platform: bundle.Platform{OS: "linux", Arch: "amd64", Family: "el7"}, Hosts: s.Table,
 		Cluster: bundle.Cluster{
 			ID: Cluster, Name: "plant", Serial: s.stick.Serial, Lock: bundle.DigestOf([]byte("lock")), NotBefore: s.time.AddDate(0, -1, 0),
-			APIServer: s.apiServer(), VIP: s.vip, ServiceCIDR: "10.0.0.0/24", PodCIDR: "10.244.0.0/16", DNSIP: "10.0.0.2", DNSDomain: "cluster.local",
+			APIServer: s.apiServer(), VIP: s.vip, ServiceCIDR: "10.0.0.0/24", PodCIDR: "10.244.0.0/16", DNSIP: "10.0.0.2", DNSDomain: "cluster.local", JoinCIDRs: []string{"20.0.9.0/24"},
 			Policy: bundle.Policy{Firewall: "disable", SELinux: "disabled", DisableIPv6: true, NTPFallback: "20.0.0.100", MaxSkewSeconds: 2,
 				EtcdDataDir: "/var/lib/etcd/default.etcd", SnapshotDir: "/data/backup", SnapshotKeep: 2, ProxyMode: "ipvs", KubeVersion: s.stick.Kube, EtcdVersion: s.stick.Etcd, DockerVersion: "20.10.24"},
 		},
@@ -65,6 +65,9 @@ func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest
 		if slices.Contains(h.Roles, role) {
 			packs[h.Name] = s.pack(t, role, h)
 		}
+	}
+	if role == bundle.RoleNode {
+		packs[bundle.JoinPack] = s.pack(t, role, bundle.Host{Name: bundle.JoinPack})
 	}
 	return bundle.Input{Role: r.index, Packs: packs, Images: r.images}, r.blobs
 }
@@ -227,6 +230,12 @@ func (s *Site) pack(t testing.TB, role string, h bundle.Host) []byte {
 		add("/root/.kube/config", 0o600, "root", true, s.pki.kubeconfig(s.adminServer(h), s.pki.client(t, s.pki.kube, "kubernetes-admin"), ""))
 		p.Token = &hostpack.Token{ID: "abcdef", Secret: "0123456789abcdef", TTLSeconds: 2592000}
 	case bundle.RoleNode:
+		if h.Name == bundle.JoinPack {
+			p.Files = append(p.Files, hostpack.File{Path: "/opt/kubernetes/cfg/kubelet", Mode: 0o644, Owner: "root", Group: "root", Fill: true,
+				Data: []byte("--hostname-override={{NAME}} --node-ip={{IP}}\n")})
+			add("/opt/kubernetes/cfg/bootstrap.kubeconfig", 0o600, "root", true, s.pki.kubeconfig(s.apiServer(), nil, "abcdef.0123456789abcdef"))
+			break
+		}
 		pair("/opt/kubernetes/ssl/kubelet-server", "root", s.pki.server(t, s.pki.kube, "system:node:"+h.NodeName))
 		add("/opt/kubernetes/cfg/bootstrap.kubeconfig", 0o600, "root", true, s.pki.kubeconfig(s.apiServer(), nil, "abcdef.0123456789abcdef"))
 	case bundle.RoleLB:
