@@ -22,6 +22,11 @@ type RoleStatus struct {
 	Units     []UnitStatus  `json:"units"`
 	Versions  []string      `json:"versions"` // "kubelet v1.20.15"
 	Installed bool          `json:"installed"`
+	Serial    int64         `json:"serial"` // of the bundle: the newer one is greater
+
+	Certificates []CertificateStatus `json:"certificates"` // soonest end first
+	Etcd         []MemberStatus      `json:"etcd"`         // on members and masters
+	VIP          *VIPStatus          `json:"vip,omitempty"`
 }
 
 // UnitStatus is a service of a role.
@@ -77,5 +82,7 @@ func (s *Session) roleStatus(ctx context.Context, r RoleJob) RoleStatus {
 		}
 	}
 	slices.Sort(st.Versions)
+	st.Serial, st.Certificates = r.Input.Index.Cluster.Serial, s.certificates(r)
+	st.Etcd, st.VIP = s.etcdStatuses(ctx, r), s.vipStatus(ctx, r)
 	return st
 }

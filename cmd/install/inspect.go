@@ -54,8 +54,50 @@ func (a *app) status(ctx context.Context) error {
 			a.console.Say("  %-34s %s, %s", u.Name, u.Active, u.File)
 		}
 		a.say("  ", strings.Join(r.Versions, ", "))
+		a.statusOf(r)
 	}
 	return a.printJSON(all)
+}
+
+// statusOf prints what only shows itself in time: certificates that end, members that are away.
+func (a *app) statusOf(r installer.RoleStatus) {
+	ok := 0
+	for _, c := range r.Certificates {
+		switch c.State {
+		case "ok":
+			ok++
+		case "expired":
+			a.say("  ", fmt.Sprintf("EXPIRED %s, since %s", c.Path, c.Expires.Format("2006-01-02")))
+		default:
+			a.say("  ", fmt.Sprintf("WARNING %s expires in %d days, on %s", c.Path, c.Days, c.Expires.Format("2006-01-02")))
+		}
+	}
+	if len(r.Certificates) > 0 {
+		first := r.Certificates[0]
+		a.say("  ", fmt.Sprintf("%d of %d certificates are valid for 60 days and more; the first ends on %s", ok, len(r.Certificates), first.Expires.Format("2006-01-02")))
+	}
+	for _, m := range r.Etcd {
+		state := "healthy, " + m.Version
+		if m.Leader {
+			state += ", leads"
+		}
+		if !m.Healthy {
+			state = "AWAY: " + m.Text
+		}
+		a.lines(wrap(fmt.Sprintf("  %-8s %-16s %-16s ", m.Name, m.Host, m.IP), "    ", state))
+	}
+	if v := r.VIP; v != nil {
+		state := "another host holds it"
+		if v.Here {
+			state = "this host holds it"
+		}
+		if v.Answers {
+			state += "; an API server answers there"
+		} else {
+			state += "; NO ANSWER there: " + v.Text
+		}
+		a.say("  ", "VIP "+v.Address+": "+state)
+	}
 }
 
 func (a *app) newVerify() *cobra.Command {
