@@ -166,16 +166,27 @@ func (s *Session) memberList(ctx context.Context, r RoleJob, c credential) (stri
 		return fmt.Sprintf("it answers %d", a.Status), false
 	}
 	var known, planned []string
+	spares := 0
 	for _, m := range list.Members {
 		known = append(known, m.Name+"="+strings.Join(m.PeerURLs, "+"))
 	}
 	for _, h := range hostsWith(r.Input.Index, bundle.RoleEtcd) {
-		planned = append(planned, h.EtcdName+"=https://"+h.IP+":2380")
+		entry := h.EtcdName + "=" + peerURL(h)
+		if h.Spare && slices.Contains(known, entry) {
+			spares++ // it was let in, be it for a dead one
+		}
+		if !h.Spare || slices.Contains(known, entry) {
+			planned = append(planned, entry)
+		}
 	}
 	slices.Sort(known)
 	slices.Sort(planned)
 	if slices.Equal(known, planned) {
 		return strings.Join(known, ", "), true
+	}
+	foreign := slices.ContainsFunc(known, func(k string) bool { return !slices.Contains(planned, k) })
+	if !foreign && len(planned)-len(known) <= spares {
+		return strings.Join(known, ", ") + "; the cluster file has others, too: a spare one took their place", true
 	}
 	return "etcd has " + strings.Join(known, ", ") + "; planned are " + strings.Join(planned, ", "), false
 }
