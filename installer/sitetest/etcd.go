@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"offgrid/installer"
 	"offgrid/installer/hosttest"
@@ -25,6 +26,7 @@ type Etcd struct {
 	Text     string // what is in it
 	Revision int
 
+	mu      sync.Mutex // members are asked all at once
 	site    *Site
 	members []*etcdMember
 	joined  map[string]bool // members that have been part of a majority since they were started, by address
@@ -132,12 +134,14 @@ func (e *Etcd) settle() error {
 
 // Probe answers for etcd's client port; all else is the site's.
 func (e *Etcd) Probe(ctx context.Context, p installer.Probe) (installer.Answer, error) {
-	if err := e.settle(); err != nil {
-		return installer.Answer{}, err
-	}
 	u, err := url.Parse(p.URL)
 	if err != nil || u.Port() != "2379" {
 		return e.site.Probe(ctx, p)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err := e.settle(); err != nil {
+		return installer.Answer{}, err
 	}
 	ip := u.Hostname()
 	switch {
@@ -215,6 +219,8 @@ func (e *Etcd) list() string {
 
 // ctl is what etcdctl gets from the members.
 func (e *Etcd) ctl(ip string, argv []string) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if err := e.settle(); err != nil {
 		return "", err
 	}
