@@ -177,18 +177,6 @@ func TestTheClusterOfTheTutorialFormsInWhateverOrderItsHostsAreInstalled(t *test
 	t.Run("uninstall puts a node back, and the cluster goes on without it", func(t *testing.T) { s.nodeLeaves(t, before) })
 }
 
-func TestTheClusterFormsWhenItsBalancersComeFirst(t *testing.T) {
-	s := sixHosts(t)
-	for _, role := range []string{"lb", "etcd", "node", "master"} {
-		s.install(role)
-	}
-	s.works()
-	for _, h := range s.all() {
-		eventually(t, 3*time.Minute, h.converged)
-	}
-	s.master01.check()
-}
-
 // tutorial is its own verification: names, versions, paths.
 func tutorial(t *testing.T, master, node *host) {
 	for _, c := range []struct {

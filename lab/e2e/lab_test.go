@@ -159,6 +159,7 @@ type host struct {
 var table = map[string]string{
 	"master01": "20.0.0.100", "master02": "20.0.0.101", "node01": "20.0.0.103", "node02": "20.0.0.104",
 	"lb01": "20.0.0.112", "lb02": "20.0.0.113",
+	"node03": "20.0.0.120", // in no cluster file
 }
 
 // vip is the address behind which the masters are.
