@@ -120,6 +120,12 @@ func (c *roleCheck) dialled(leaf pki.Leaf) []string {
 // units insists that systemd 219 understands each unit and that the programs they start, and the links, are aboard.
 func (c *roleCheck) units() {
 	var units []string
+	programs := slices.Clone(c.programs)
+	for _, t := range c.rendered.Texts {
+		if t.Mode&0o111 != 0 {
+			programs = append(programs, t.Path) // a script
+		}
+	}
 	for _, t := range c.rendered.Texts {
 		if path.Ext(t.Path) != ".service" && path.Ext(t.Path) != ".timer" {
 			continue
@@ -127,7 +133,7 @@ func (c *roleCheck) units() {
 		units = append(units, path.Base(t.Path))
 		c.faults = append(c.faults, unitFaults(t.Path, t.Data)...)
 		for _, m := range regexp.MustCompile(`(?m)^Exec\w+=[-@]*(\S+)`).FindAllSubmatch(t.Data, -1) {
-			if !slices.Contains(c.programs, string(m[1])) && string(m[1]) != carriedInstaller {
+			if !slices.Contains(programs, string(m[1])) && string(m[1]) != carriedInstaller {
 				c.add("%s starts %s, which is not aboard", t.Path, m[1])
 			}
 		}

@@ -94,6 +94,7 @@ func (r *renderer) master(role *Role) {
 			kubeCfg + "/kube-controller-manager.kubeconfig", kubeSSL + "/ca.pem", kubeSSL + "/ca-key.pem", kubeSSL + "/front-proxy-ca.pem", kubeSSL + "/sa.key"}},
 		bundle.Unit{Name: "kube-scheduler.service", Restarts: []string{kubeDir + "/bin/kube-scheduler", kubeCfg + "/kube-scheduler",
 			kubeCfg + "/kube-scheduler.kubeconfig", kubeSSL + "/ca.pem"}})
+	r.podRoutes(role)
 	r.addons(role)
 	// Both answer /healthz to everybody, with certificates that they make for themselves. The API server answers nobody
 	// without a certificate (anonymous-auth=false), so it has no check here: who waits for it has one.
