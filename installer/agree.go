@@ -67,7 +67,9 @@ func (s *Session) compare(ctx context.Context, job *Job) error {
 }
 
 // want is what was asked for when the role was carried.
-func (in Installed) want() Want { return Want{Roles: []string{in.Role}, IP: in.IP} }
+func (in Installed) want() Want {
+	return Want{Roles: []string{in.Role}, IP: in.IP, Name: in.Host, Token: in.Token}
+}
 
 // newerRole prepares an installed role when its bundle is newer; nil when it is not.
 func (s *Session) newerRole(ctx context.Context, in Installed, than int64) (*Job, error) {

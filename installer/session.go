@@ -309,7 +309,7 @@ func (s *Session) resumed(ctx context.Context, role string) ([]*Job, error) {
 			closeJobs(jobs)
 			return nil, err
 		}
-		job, err := s.prepare(ctx, Want{Roles: []string{in.Role}, IP: in.IP, Name: in.Host, Token: in.Token}, []*bundle.Bundle{b})
+		job, err := s.prepare(ctx, in.want(), []*bundle.Bundle{b})
 		if err == nil {
 			err = job.unplanned
 		}

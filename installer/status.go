@@ -22,7 +22,8 @@ type RoleStatus struct {
 	Units     []UnitStatus  `json:"units"`
 	Versions  []string      `json:"versions"` // "kubelet v1.20.15"
 	Installed bool          `json:"installed"`
-	Serial    int64         `json:"serial"` // of the bundle: the newer one is greater
+	Serial    int64         `json:"serial"`            // of the bundle: the newer one is greater
+	Upgrade   string        `json:"upgrade,omitempty"` // that is not finished: "upgrade of node from v1.20.13 to v1.20.15"
 
 	Certificates []CertificateStatus `json:"certificates"` // soonest end first
 	Etcd         []MemberStatus      `json:"etcd"`         // on members and masters
@@ -53,6 +54,9 @@ func (s *Session) Status(ctx context.Context) ([]RoleStatus, error) {
 func (s *Session) roleStatus(ctx context.Context, r RoleJob) RoleStatus {
 	st := RoleStatus{Role: r.Plan.Role, Host: r.Plan.Host.Name, IP: r.Plan.Host.IP, Cluster: r.Input.Index.Cluster.Name, Bundle: r.Plan.Bundle,
 		Units: []UnitStatus{}, Versions: []string{}}
+	if r.Plan.Upgrade != nil {
+		st.Upgrade = r.Plan.Upgrade.Title
+	}
 	for _, step := range r.Plan.Steps() {
 		st.Steps++
 		now, err := step.Check(ctx, s.Host)

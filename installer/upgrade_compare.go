@@ -87,7 +87,7 @@ func onlyIn(p, other *Plan) []string {
 // count finds out how many bytes the upgrade takes: blobs that are not here yet, and programs that cannot be linked.
 func (s *Session) count(job *Job, r *RoleJob, u *Upgrade) {
 	r.Input.Carry = 0
-	for _, b := range r.Bundle.CarriedBlobs(job.Host.Name) {
+	for _, b := range r.Bundle.CarriedBlobs(packName(&r.Bundle.Role, job.Host)) {
 		if there, err := host.Exists(s.Host, path.Join(RoleDir(r.Plan.Role), b.Path())); err != nil || !there {
 			r.Input.Carry += b.Size
 		}
