@@ -81,7 +81,8 @@ cached() {
 	echo "$dir"
 }
 
-# wait_for SECONDS WHAT COMMAND...: until COMMAND succeeds.
+# wait_for SECONDS WHAT COMMAND...: until COMMAND succeeds. It is asked every $poll seconds.
+poll=0.1
 wait_for() {
 	local end=$((SECONDS + $1)) limit=$1 what=$2
 	shift 2
@@ -90,6 +91,6 @@ wait_for() {
 			printf 'lab: waited %s s in vain for %s\n' "$limit" "$what" >&2
 			return 1
 		}
-		sleep 0.1
+		sleep "$poll"
 	done
 }

@@ -278,5 +278,5 @@ func eventually(t *testing.T, limit time.Duration, check func() string) {
 	}
 }
 
-// pause lets the hosts work between two looks at them.
-func pause() { <-time.After(200 * time.Millisecond) }
+// pause lets the hosts work between two looks at them: asking takes from the machine what they need.
+func pause() { <-time.After(400 * time.Millisecond) }
