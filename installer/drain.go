@@ -104,11 +104,19 @@ func (s *DrainStep) Do(ctx context.Context, h host.Host) error {
 		return s.nothing(h, mark, err.Error())
 	}
 	if mark == nil {
-		n, err := c.node(ctx)
-		if errors.Is(err, fs.ErrNotExist) {
+		var n drainNode
+		waitFor(ctx, s.node.wait, func() (string, bool) {
+			n, err = c.node(ctx)
+			return "", err == nil || !silent(err)
+		})
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.Is(err, fs.ErrNotExist):
 			return s.nothing(h, nil, "the cluster does not know the node yet")
-		}
-		if err != nil {
+		case err != nil && silent(err): // preflight has said so
+			return s.nothing(h, nil, "no API server answers: "+err.Error())
+		case err != nil:
 			return err
 		}
 		mark = &cordonMark{Node: s.node.own.NodeName, Ours: !n.Spec.Unschedulable, Ready: n.ready()}

@@ -21,6 +21,7 @@ type nodeClient struct {
 	role   *RoleInput
 	own    bundle.Host
 	limit  time.Duration // for all pods to go
+	wait   time.Duration // for the API server to answer at all
 	report progress.Func
 }
 
@@ -239,6 +240,12 @@ func (a *nodeAPI) evictAll(ctx context.Context) error {
 		return last
 	}
 	return nil
+}
+
+// silent tells that nobody answered from an answer that says no.
+func silent(err error) bool {
+	var said *apiError
+	return !errors.As(err, &said) && !errors.Is(err, fs.ErrNotExist)
 }
 
 // transient tells the faults that another second may cure: no answer at all. What the API server refuses, it refuses again.

@@ -217,7 +217,7 @@ func (s *Session) upgradePhases(r *RoleJob) {
 		first.Steps = append(first.Steps, snapshot)
 	}
 	if u.Drain {
-		c := nodeClient{probe: s.Probe, role: &r.Input, own: r.Plan.Host, limit: s.drainTimeout(), report: s.Report}
+		c := nodeClient{probe: s.Probe, role: &r.Input, own: r.Plan.Host, limit: s.drainTimeout(), wait: min(peerPatience, s.Patience), report: s.Report}
 		first.Steps = append(first.Steps, &DrainStep{node: c})
 		r.Plan.Phases = append(r.Plan.Phases, Phase{Name: phaseReturn, Steps: []Step{&UncordonStep{node: c, wait: min(ownPatience, s.Patience)}}})
 	}

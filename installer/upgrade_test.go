@@ -262,6 +262,10 @@ func TestASiteThatIsOffIsUpgradedWithAWarning(t *testing.T) {
 	if s.Hosts[w.ip].Get(installer.OldDir("etcd")+"/upgrade.json") == "" {
 		t.Error("the old version was not kept until the others come")
 	}
+	o, err = install(t.Context(), s, what{"node", "20.0.0.104"})
+	if err != nil || len(o.Upgrades) != 1 || o.Upgrades[0].State != "waiting" || len(s.Drained()) != 0 {
+		t.Fatalf("the node: %v %+v, drained %q", err, o, s.Drained())
+	}
 	if _, err := install(t.Context(), s, what{"etcd", "20.0.0.104"}); err != nil {
 		t.Fatal(err)
 	}
