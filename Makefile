@@ -3,7 +3,7 @@ GO     ?= go
 STATIC := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid="
 TESTED  = $$($(GO) list ./... | grep -v '^offgrid/lab/e2e')
 
-.PHONY: build test lint cross fuzz repro bench demo demo-down e2e e2e-full e2e-vm conformance clean
+.PHONY: build test kills lint cross fuzz repro bench demo demo-down e2e e2e-full e2e-vm conformance clean
 
 build: ## bin/install and bin/bundle, static
 	$(STATIC) -o bin/install ./cmd/install
@@ -14,6 +14,9 @@ test: ## unit, script and integration tests: no root, no network but loopback
 	@unformatted="$$(gofmt -l cmd bundle builder installer manifests lab)"; \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w these: $$unformatted"; exit 1; fi
 	$(GO) test -race $(TESTED)
+
+kills: ## kills the installer before and after every change of every step of every role; test tries one in six of them
+	OFFGRID_KILLS=all $(GO) test -count=1 -timeout 60m -run 'Kill|Crash' ./installer
 
 lint: ## what golangci-lint finds beyond go vet
 	golangci-lint run

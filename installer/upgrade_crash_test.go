@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -77,10 +76,6 @@ func journalAndLock() []string {
 	return []string{installer.StateDir + "/journal.jsonl", installer.StateDir + "/lock"}
 }
 
-// tried thins the kills out to one for each change, in turn before and after it: a kill before one leaves what a kill
-// after the last one leaves, but for the journal. OFFGRID_KILLS=all tries both.
-func tried(n int, after bool) bool { return os.Getenv("OFFGRID_KILLS") == "all" || (n%2 == 0) == after }
-
 // TestAnUpgradeThatIsKilledAnywhereEndsNewOrOld kills an upgrade at every change, and goes on with a resume,
 // which has no medium, or with the same command. The one ends with either version, the other with the new one.
 func TestAnUpgradeThatIsKilledAnywhereEndsNewOrOld(t *testing.T) {
@@ -94,7 +89,7 @@ func TestAnUpgradeThatIsKilledAnywhereEndsNewOrOld(t *testing.T) {
 					t.Fatal(err)
 				}
 			}, func(left *hosttest.Host, n int, after bool) {
-				if !tried(n, after) {
+				if !hosttest.Tried(n, after) {
 					return
 				}
 				at := fmt.Sprintf("killed at change %d, after it: %v", n, after)
@@ -164,7 +159,7 @@ func TestAPutBackThatIsKilledAnywhereEndsOld(t *testing.T) {
 				}
 			}, func(left *hosttest.Host, n int, after bool) {
 				began = began || strings.Contains(left.Get(installer.OldDir(c.run.role)+"/upgrade.json"), `"state":"putting back"`)
-				if !began || !tried(n, after) {
+				if !began || !hosttest.Tried(n, after) {
 					return // a kill before that is the other test's
 				}
 				back := s.Aside()
