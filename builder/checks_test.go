@@ -113,7 +113,7 @@ func TestAFaultInWhatWasRenderedIsFoundBeforeItTravels(t *testing.T) {
 		{bundle.RoleNode, func(c *roleCheck) {
 			c.rendered.Texts = slices.DeleteFunc(c.rendered.Texts, func(x render.Text) bool { return x.Artifact == "unit/offgrid-images.service" })
 		}, "unit offgrid-images.timer starts offgrid-images.service, which is not placed"},
-		{bundle.RoleMaster, func(c *roleCheck) { c.images = c.images[1:] }, "/opt/kubernetes/cfg/addons/coredns.yaml line 106: Deployment kube-system/coredns: the image k8s.gcr.io/coredns:1.7.0 is not aboard"},
+		{bundle.RoleMaster, func(c *roleCheck) { c.images = c.images[1:] }, "/opt/kubernetes/cfg/addons/coredns.yaml line 105: Deployment kube-system/coredns: the image k8s.gcr.io/coredns:1.7.0 is not aboard"},
 		{bundle.RoleMaster, func(c *roleCheck) {
 			c.edit("/opt/kubernetes/cfg/addons/flannel.yaml", "apps/v1", "apps/v1beta1")
 		}, "DaemonSet kube-system/kube-flannel-ds: Kubernetes v1.20 has no DaemonSet in apps/v1beta1; it has it in apps/v1"},

@@ -113,8 +113,12 @@ host_cut() {
 	perl -e 'open(my $d, "<", $ARGV[0]) or die "$!\n"; my $how = pack("L", 2); ioctl($d, 0x8004587d, $how) or die "shutting the file system down: $!\n"' "$dir/root"
 	host_kill "$1"
 	umount "$dir/root"
-	# While a namespace of the dead host still has it, a new mount would be the same file system, shut down as it is.
-	wait_for 30 "the disk of host $1 to be let go" disk_free "$dir/disk.img" || die "host $1 cannot be switched on again"
+	# While a mount namespace still has it (the dead host's for a moment, a host of another lab for as long as that runs), a new
+	# mount would be the same file system, shut down as it is. What is on the disk goes on in another file then.
+	if ! wait_for 5 "the disk of host $1 to be let go" disk_free "$dir/disk.img"; then
+		cp --sparse=always "$dir/disk.img" "$dir/disk.new"
+		mv "$dir/disk.new" "$dir/disk.img"
+	fi
 	host_mount "$1"
 }
 
