@@ -211,6 +211,7 @@ var unequal = []string{
 	"file /etc/passwd-", "file /etc/group-", "file /etc/gshadow-",
 	"active sys-devices", "active dev-", "setting kernel.hostname", "setting net.ipv4.conf", "setting net.ipv6.conf", "setting net.netfilter", "active var-lib-docker",
 	// what pods make: which of them are there, and their addresses, is the scheduler's business
+	"unit file docker-", "unit file kubepods-", "unit file run-", "unit file var-lib-docker", "unit file var-lib-kubelet",
 	"active var-lib-kubelet", "file /var/lib/cni", "rules -A KUBE-", "rules :KUBE-",
 }
 
