@@ -35,6 +35,7 @@ type RoleIndex struct {
 	Artifacts []Artifact `json:"artifacts"`
 	Files     []File     `json:"files"`    // the same on every host of the role
 	Packages  []Package  `json:"packages"` // RPM sets
+	Kernel    *Kernel    `json:"kernel"`   // nil: the hosts keep the kernel they have
 	Images    []Image    `json:"images"`   // container images aboard
 	Modules   []string   `json:"modules"`  // kernel modules to load now and at boot
 	Sysctls   []Setting  `json:"sysctls"`  // kernel settings
@@ -77,6 +78,8 @@ type Policy struct {
 	ProxyMode      string   `json:"proxyMode"`    // "ipvs" or "iptables"
 	CNI            string   `json:"cni"`          // "flannel", "calico" or "none"
 	CheckImage     string   `json:"checkImage"`   // image of the pods that the health check makes; "": none is aboard
+	KernelMode     string   `json:"kernelMode"`   // "upgrade": to the carried one; "require": it must run already; "skip": any will do
+	KernelRemove   bool     `json:"kernelRemove"` // the older kernels are removed once the carried one has proved itself
 	KubeVersion    string   `json:"kubeVersion"`  // "v1.20.15"
 	EtcdVersion    string   `json:"etcdVersion"`  // "v3.4.26"
 	DockerVersion  string   `json:"dockerVersion"`
@@ -158,6 +161,13 @@ type Package struct {
 	Release  string `json:"release"`
 	Arch     string `json:"arch"`
 	Artifact string `json:"artifact"`
+}
+
+// Kernel is the kernel that the role's hosts are to run.
+type Kernel struct {
+	Release  string    `json:"release"`  // what /proc/sys/kernel/osrelease says once it runs: "5.4.278-1.el7.elrepo.x86_64"
+	Packages []Package `json:"packages"` // installed beside the kernels that are there, never in their place
+	Modules  string    `json:"modules"`  // name of the text artifact that lists its modules as lsmod names them, built-in ones too: sorted, one a line
 }
 
 // Image is a container image aboard. Its manifest is in the root index under Ref.

@@ -16,6 +16,11 @@ func (r *RoleIndex) Normalise() {
 	fill(&r.Artifacts)
 	fill(&r.Files)
 	fill(&r.Packages)
+	if r.Kernel != nil {
+		k := *r.Kernel // not the caller's
+		r.Kernel = &k
+		fill(&k.Packages)
+	}
 	fill(&r.Images)
 	fill(&r.Modules)
 	fill(&r.Sysctls)
@@ -143,6 +148,7 @@ func (v *checker) cluster(c *Cluster) {
 	} {
 		v.text("cluster."+t.what, t.s, false)
 	}
+	v.check(slices.Contains([]string{"", "upgrade", "require", "skip"}, c.Policy.KernelMode), "cluster.policy.kernelMode is %.80q, want upgrade, require or skip", c.Policy.KernelMode)
 	v.check(c.Policy.SnapshotKeep >= 0, "cluster.policy.snapshotKeep is %d", c.Policy.SnapshotKeep)
 	v.check(len(c.JoinCIDRs) <= MaxEntries && len(c.Policy.NTPServers) <= MaxEntries, "cluster: too many joinCIDRs or ntpServers")
 	for _, cidr := range c.JoinCIDRs {
@@ -216,18 +222,27 @@ func (v *checker) files(r *RoleIndex) {
 		v.meta("file "+f.Path, f.Mode, f.Owner, f.Group)
 		v.check(artifacts[f.Artifact], "file %q: no artifact %q", f.Path, f.Artifact)
 	}
-	list(v, "packages", r.Packages, MaxEntries, func(p Package) string { return p.Name + "\x00" + p.Arch + "\x00" + p.Version + "-" + p.Release })
-	for _, p := range r.Packages {
-		for _, s := range []string{p.Name, p.Version, p.Release, p.Arch} {
-			v.text("package "+p.Name, s, true)
-		}
-		v.check(p.Epoch >= 0, "package %q: epoch %d", p.Name, p.Epoch)
-		v.check(artifacts[p.Artifact], "package %q: no artifact %q", p.Name, p.Artifact)
+	v.packages("packages", r.Packages, artifacts)
+	if k := r.Kernel; k != nil {
+		v.text("kernel: release", k.Release, true)
+		v.packages("kernel packages", k.Packages, artifacts)
+		v.check(artifacts[k.Modules], "kernel: no artifact %q", k.Modules)
 	}
 	list(v, "links", r.Links, MaxEntries, func(l Link) string { return l.Path })
 	for _, l := range r.Links {
 		v.path("links", l.Path)
 		v.path("link target", l.Target)
+	}
+}
+
+func (v *checker) packages(what string, packages []Package, artifacts map[string]bool) {
+	list(v, what, packages, MaxEntries, func(p Package) string { return p.Name + "\x00" + p.Arch + "\x00" + p.Version + "-" + p.Release })
+	for _, p := range packages {
+		for _, s := range []string{p.Name, p.Version, p.Release, p.Arch} {
+			v.text(what+": package "+p.Name, s, true)
+		}
+		v.check(p.Epoch >= 0, "%s: package %q: epoch %d", what, p.Name, p.Epoch)
+		v.check(artifacts[p.Artifact], "%s: package %q: no artifact %q", what, p.Name, p.Artifact)
 	}
 }
 
