@@ -147,11 +147,7 @@ func undoEdit(u Undoing, name string, revert func(now []byte, part json.RawMessa
 		return err
 	}
 	// The file is ours and its directory may be, too, and then goes with all in it but what was saved.
-	info, err := u.Host.Lstat(name)
-	if err != nil {
-		return err
-	}
-	return saveBeside(u, info)
+	return saveBeside(u)
 }
 
 // untouched reports whether a file whose content is now has had no other writer since the first begin record: each

@@ -235,15 +235,11 @@ func syncDirectory(h host.Host, dir string) error {
 	if err != nil {
 		return err
 	}
-	info, err := h.Lstat(dir)
+	meta, err := metaOf(h, dir)
 	if err != nil {
 		return err
 	}
-	user, group, err := h.Owner(dir)
-	if err != nil {
-		return err
-	}
-	return h.Mkdir(dir, host.Meta{Mode: info.Mode().Perm(), Owner: user, Group: group})
+	return h.Mkdir(dir, meta)
 }
 
 // readSnapshotRecord reads FILE.json. A missing one is fs.ErrNotExist.

@@ -148,6 +148,16 @@ func stateDir(h host.Host, names ...string) error {
 	return nil
 }
 
+// metaOf is the mode and the owners that a path of the host has.
+func metaOf(h host.Host, name string) (host.Meta, error) {
+	info, err := h.Lstat(name)
+	if err != nil {
+		return host.Meta{}, err
+	}
+	user, group, err := h.Owner(name)
+	return host.Meta{Mode: info.Mode().Perm(), Owner: user, Group: group}, err
+}
+
 // sameMeta reports whether name has the permission bits and the owners of meta.
 func sameMeta(h host.Host, name string, info fs.FileInfo, meta host.Meta) (bool, error) {
 	if info.Mode().Perm() != meta.Mode.Perm() {

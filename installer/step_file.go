@@ -169,7 +169,7 @@ func undoFile(_ context.Context, u Undoing) error {
 			return err
 		}
 		if !known[got] {
-			if err := saveBeside(u, info); err != nil {
+			if err := saveBeside(u); err != nil {
 				return err
 			}
 		}
@@ -178,8 +178,8 @@ func undoFile(_ context.Context, u Undoing) error {
 }
 
 // saveBeside copies a file that somebody changed to its name with savedSuffix.
-func saveBeside(u Undoing, info fs.FileInfo) error {
-	user, group, err := u.Host.Owner(u.Object)
+func saveBeside(u Undoing) error {
+	meta, err := metaOf(u.Host, u.Object)
 	if err != nil {
 		return err
 	}
@@ -189,7 +189,7 @@ func saveBeside(u Undoing, info fs.FileInfo) error {
 	}
 	defer r.Close()
 	saved := u.Object + savedSuffix
-	if err := u.Host.Write(saved, r, host.Meta{Mode: info.Mode().Perm(), Owner: user, Group: group}); err != nil {
+	if err := u.Host.Write(saved, r, meta); err != nil {
 		return err
 	}
 	u.note("%s was changed since it was installed: your version is kept as %s", u.Object, saved)

@@ -141,15 +141,11 @@ func keepFile(h host.Host, from, to string) error {
 	if !errors.Is(err, syscall.EXDEV) && !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.EMLINK) {
 		return err
 	}
-	info, err := h.Lstat(from)
+	meta, err := metaOf(h, from)
 	if err != nil {
 		return err
 	}
-	user, group, err := h.Owner(from)
-	if err != nil {
-		return err
-	}
-	return copyFile(h, from, to, host.Meta{Mode: info.Mode().Perm(), Owner: user, Group: group})
+	return copyFile(h, from, to, meta)
 }
 
 // undoKeep removes what is kept.
