@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 )
 
@@ -39,11 +37,11 @@ type BaselinePackage struct {
 	Version   string       `json:"version"`
 	Release   string       `json:"release"`
 	Arch      string       `json:"arch"` // "x86_64", "noarch", as rpm writes it
-	Provides  []Capability `json:"provides,omitempty"`
-	Requires  []Capability `json:"requires,omitempty"` // without rpmlib(...)
-	Conflicts []Capability `json:"conflicts,omitempty"`
-	Obsoletes []Capability `json:"obsoletes,omitempty"`
-	Files     []string     `json:"files,omitempty"` // absolute paths; those of programs (…/bin/…, …/sbin/…) and /etc are enough
+	Provides  []Capability `json:"provides,omitzero"`
+	Requires  []Capability `json:"requires,omitzero"` // without rpmlib(...)
+	Conflicts []Capability `json:"conflicts,omitzero"`
+	Obsoletes []Capability `json:"obsoletes,omitzero"`
+	Files     []string     `json:"files,omitzero"` // absolute paths; those of programs (…/bin/…, …/sbin/…) and /etc are enough
 }
 
 // Capability is what a package provides or asks for: a name, and with Flags a range of versions.
@@ -87,9 +85,6 @@ func ParseBaseline(data []byte) (*Baseline, error) {
 	d.DisallowUnknownFields()
 	if err := d.Decode(b); err != nil {
 		return nil, fmt.Errorf("reading baseline: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("reading baseline: there is more after its end")
 	}
 	if err := b.check(); err != nil {
 		return nil, fmt.Errorf("reading baseline: %w", err)

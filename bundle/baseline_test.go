@@ -8,7 +8,7 @@ import (
 )
 
 const smallBaseline = `{"format": 1, "os": "centos-7.9.2009", "packages": [
-{"name":"bash","epoch":0,"version":"4.2.46","release":"34.el7","arch":"x86_64","provides":[{"name":"bash","flags":"=","evr":"4.2.46-34.el7"},{"name":"config(bash)","flags":"<=","evr":"1"}],"files":["/bin/sh"]},
+{"name":"bash","epoch":0,"version":"4.2.46","release":"34.el7","arch":"x86_64","provides":[{"name":"bash","flags":"=","evr":"4.2.46-34.el7"},{"name":"config(bash)","flags":"<=","evr":"1"}],"obsoletes":[],"files":["/bin/sh"]},
 {"name":"tar","epoch":2,"version":"1.26","release":"35.el7","arch":"x86_64"}
 ]}
 `
@@ -36,7 +36,7 @@ func TestABaselineIsReadStrictly(t *testing.T) {
 		{"another format", `"format": 1`, `"format": 2`, `reading baseline: its format is not 1, which this program reads; make it anew with "./install baseline" of this release`},
 		{"no format", `"format": 1, `, ``, `reading baseline: its format is not 1`},
 		{"something unknown", `"epoch":2`, `"epoch":2,"vendor":"x"`, `unknown field "vendor"`},
-		{"something after the end", "]}\n", "]} {}", `there is more after its end`},
+		{"something after the end", "]}\n", "]} {}", `after top-level value`},
 		{"not sorted", `"name":"tar"`, `"name":"acl"`, `"acl-2:1.26-35.el7.x86_64" must come before "bash-4.2.46-34.el7.x86_64"`},
 		{"no release", `"release":"35.el7"`, `"release":""`, `package 1 "tar": its release has 0 bytes`},
 		{"a blank", `"name":"tar"`, `"name":"tar x"`, `its name "tar x" holds a blank`},
