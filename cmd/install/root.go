@@ -128,7 +128,7 @@ others goes on by itself.
 	root.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	root.Flags().BoolVar(&a.plan, "plan", false, "show what would be done and change nothing")
 	root.Flags().DurationVar(&a.drain, "drain-timeout", installer.DrainTimeout, "when a node is upgraded: how long its pods may take to go")
-	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newCheck(), a.newResume(), a.newImages(), a.newUninstall(), a.newEtcd(), a.newToken(), a.newApprove(), a.newVersion())
+	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newCheck(), a.newResume(), a.newImages(), a.newUninstall(), a.newEtcd(), a.newToken(), a.newApprove(), a.newBaseline(), a.newVersion())
 	return root
 }
 
