@@ -49,7 +49,7 @@ func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set) ([]roleIn
 		if i < 0 {
 			continue
 		}
-		a := &assembly{site: s, ctx: ctx, lock: lock, selection: selection, spec: selection.Roles[i], materials: materials}
+		a := &assembly{site: s, ctx: ctx, lock: lock, selection: selection, spec: selection.Roles[i], materials: materials, renewal: set.Serial}
 		in, err := a.role(rendered[name])
 		if err != nil {
 			return nil, fmt.Errorf("assembling role %q: %w", name, err)
@@ -74,6 +74,7 @@ type assembly struct {
 	selection *Selection
 	spec      catalogue.Role
 	materials *Materials
+	renewal   int64 // serial of the last renewal of certificates
 	in        bundle.Input
 	used      map[string]bool // artifacts aboard
 }
@@ -86,7 +87,7 @@ func (a *assembly) role(rendered *render.Role) (bundle.Input, error) {
 	cluster := rendered.Cluster
 	cluster.Lock = bundle.DigestOf(locked)
 	cluster.NotBefore = latest(cluster.NotBefore, a.lock.Date).UTC().Truncate(time.Second)
-	cluster.Serial = cluster.NotBefore.Unix()
+	cluster.Serial = max(cluster.NotBefore.Unix(), a.renewal)
 	a.used = map[string]bool{}
 	a.in = bundle.Input{
 		Role: bundle.RoleIndex{

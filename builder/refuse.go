@@ -28,8 +28,9 @@ func Refused(err error) bool {
 		rendered  *RenderError
 		extras    *ExtrasError
 		registry  *RegistryError
+		unknown   *pki.ChoiceError
 	)
-	for _, target := range []any{&problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry} {
+	for _, target := range []any{&problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown} {
 		if errors.As(err, target) {
 			return true
 		}
@@ -49,6 +50,7 @@ func Hints(err error) []string {
 		mirror    *MirrorError
 		wrong     *fetch.WrongBytesError
 		download  *fetch.Error
+		unknown   *pki.ChoiceError
 	)
 	switch {
 	case errors.As(err, &noSite):
@@ -62,7 +64,9 @@ func Hints(err error) []string {
 	case errors.As(err, &mirror):
 		return []string{"--mirror takes FROM=TO, two addresses; --mirrors a name that the catalogue has"}
 	case errors.As(err, &pkiFaults):
-		return []string{"put the files back from a copy of " + pkiFaults.Dir + "; nothing in it is ever made anew without being asked"}
+		return []string{"put the files back from a copy of " + pkiFaults.Dir + "; nothing in it is ever made anew without `bundle pki renew`"}
+	case errors.As(err, &unknown):
+		return []string{"`bundle pki show` lists the hosts and what they have"}
 	case errors.As(err, &yaml):
 		return []string{"correct these lines of " + yaml.Name + "; a lock is made anew by `bundle lock`"}
 	case errors.As(err, &wrong):

@@ -70,27 +70,15 @@ func (e *NoSiteError) Error() string {
 // (*cluster.Problems), its warnings are reported. A site that another process works on is a *BusyError.
 func OpenSite(o SiteOptions) (*Site, error) {
 	s := &Site{opts: o}
+	if err := s.readCluster(); err != nil {
+		return nil, err
+	}
 	var err error
-	if s.data, err = readLimited(filepath.Join(o.Dir, ClusterName)); errors.Is(err, fs.ErrNotExist) {
-		return nil, &NoSiteError{o.Dir}
-	} else if err != nil {
-		return nil, err
-	}
-	if s.cluster, err = cluster.Load(filepath.Join(o.Dir, ClusterName), s.data); err != nil {
-		return nil, err
-	}
-	for _, w := range s.cluster.Warnings() {
-		o.Report.Report(progress.Event{Phase: "lock", Kind: progress.Warn, Text: fmt.Sprintf("%s:%d: %s: %s", ClusterName, w.Line, w.Path, w.Text)})
-	}
 	if s.catalogue, err = catalogue.Load(o.CatalogueName, o.Catalogue); err != nil {
 		return nil, err
 	}
-	s.lock, err = filelock.Try(filepath.Join(o.Dir, siteLockName))
-	if errors.Is(err, filelock.ErrHeld) {
-		return nil, &BusyError{o.Dir}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("opening site: %w", err)
+	if err := s.hold(); err != nil {
+		return nil, err
 	}
 	if err := removeTemp(o.Dir, LockName); err != nil {
 		return nil, errors.Join(fmt.Errorf("opening site: %w", err), s.lock.Release())
@@ -99,6 +87,35 @@ func OpenSite(o SiteOptions) (*Site, error) {
 		return nil, errors.Join(err, s.lock.Release())
 	}
 	return s, nil
+}
+
+// readCluster reads the cluster file.
+func (s *Site) readCluster() (err error) {
+	name := s.path(ClusterName)
+	if s.data, err = readLimited(name); errors.Is(err, fs.ErrNotExist) {
+		return &NoSiteError{s.opts.Dir}
+	} else if err != nil {
+		return err
+	}
+	if s.cluster, err = cluster.Load(name, s.data); err != nil {
+		return err
+	}
+	for _, w := range s.cluster.Warnings() {
+		s.report(progress.Event{Phase: "lock", Kind: progress.Warn, Text: fmt.Sprintf("%s:%d: %s: %s", ClusterName, w.Line, w.Path, w.Text)})
+	}
+	return nil
+}
+
+// hold keeps other commands from the site.
+func (s *Site) hold() (err error) {
+	s.lock, err = filelock.Try(s.path(siteLockName))
+	if errors.Is(err, filelock.ErrHeld) {
+		return &BusyError{s.opts.Dir}
+	}
+	if err != nil {
+		return fmt.Errorf("opening site: %w", err)
+	}
+	return nil
 }
 
 // Close lets others work on the site.

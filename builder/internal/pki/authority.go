@@ -10,7 +10,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/cloudflare/cfssl/helpers"
 	"offgrid/bundle/progress"
@@ -38,7 +40,7 @@ func caNames() []string { return []string{CAKubernetes, CAEtcd, CAFrontProxy} }
 func ensureAuthority(dir string, req Request, set *Set) error {
 	path := filepath.Join(dir, authorityDir)
 	if !exists(path) {
-		if exists(filepath.Join(dir, "hosts")) {
+		if exists(filepath.Join(dir, hostsDir)) {
 			return &Problems{Dir: dir, Items: []Problem{{authorityDir, "the certificate authorities are gone, but hosts have certificates of them; put the directory back from a copy (a new site needs a new, empty directory)"}}}
 		}
 		if err := makeAuthority(dir, req); err != nil {
@@ -95,7 +97,7 @@ func readAuthority(dir string, req Request, set *Set, problems *Problems) {
 			problems.add(rel, "this is not a certificate authority; %s", remedy)
 			continue
 		}
-		checkValidity(rel, ca, req, problems)
+		checkValidity(rel, ca, req, problems, "every certificate of the site ends with it; a new authority means a new directory and a new installation of every host")
 		set.cas[name] = ca
 	}
 	readServicePair(path, set, problems, remedy)
@@ -172,17 +174,36 @@ func isToken(s string, n int) bool {
 	return len(s) == n && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789") == ""
 }
 
-// checkValidity finds certificates that are over or not yet valid, and speaks of those that soon end.
-func checkValidity(rel string, p Pair, req Request, problems *Problems) {
+// checkValidity finds certificates that are over or not yet valid.
+func checkValidity(rel string, p Pair, req Request, problems *Problems, remedy string) {
 	from, to := p.Parsed.NotBefore, p.Parsed.NotAfter
 	switch {
 	case !req.Now.Before(to):
-		problems.add(rel, "expired at %s; move its directory away to have a new one made, then build and install again on that host", to.UTC().Format("2006-01-02"))
+		problems.add(rel, "expired at %s; %s", to.UTC().Format(time.DateOnly), remedy)
 	case req.Now.Before(from):
 		problems.add(rel, "valid only from %s, and the clock says %s; set the clock of this machine", from.UTC().Format("2006-01-02 15:04"), req.Now.UTC().Format("2006-01-02 15:04"))
-	case to.Sub(req.Now) < renewalNoticeAfter:
-		req.Report.Report(progress.Event{Phase: "pki", Item: rel, Kind: progress.Warn, Text: fmt.Sprintf("%s ends at %s", rel, to.UTC().Format("2006-01-02"))})
 	}
+}
+
+// sayEnding speaks of what ends soon: a build renews nothing by itself.
+func sayEnding(set *Set, req Request) {
+	warn := func(format string, args ...any) {
+		req.Report.Report(progress.Event{Phase: "pki", Kind: progress.Warn, Text: fmt.Sprintf(format, args...)})
+	}
+	soon := func(p Pair) bool { return p.Parsed.NotAfter.Sub(req.Now) < renewalNoticeAfter }
+	for _, name := range caNames() {
+		if ca := set.cas[name]; soon(ca) {
+			warn("the %s authority ends at %s, and every certificate with it", name, ca.Parsed.NotAfter.UTC().Format(time.DateOnly))
+		}
+	}
+	ending := slices.DeleteFunc(set.Leaves(), func(l Leaf) bool { return !soon(l.Pair) })
+	if len(ending) == 0 {
+		return
+	}
+	first := slices.MinFunc(ending, func(a, b Leaf) int { return a.Parsed.NotAfter.Compare(b.Parsed.NotAfter) })
+	days := int(renewalNoticeAfter / (24 * time.Hour))
+	warn("%d of %d certificates end within %d days, the first at %s (%s of %s); make them anew with: bundle pki renew --expiring %d",
+		len(ending), len(set.leaves), days, first.Parsed.NotAfter.UTC().Format(time.DateOnly), first.Name, first.Host, days)
 }
 
 func exists(path string) bool {

@@ -3,18 +3,20 @@ package pki
 import (
 	"crypto/x509"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 )
 
 // checkLeaf compares a certificate that is there with what the cluster file asks for now.
-func checkLeaf(rel string, p, ca Pair, want spec, req Request, problems *Problems) {
-	const remedy = "move the directory away to have a new one made, then build and install again on that host"
+func checkLeaf(host string, p, ca Pair, want spec, req Request, problems *Problems) {
+	rel := filepath.Join(hostsDir, host, want.name)
+	remedy := "have it made anew with `bundle pki renew --host " + host + "`, then build and install again on that host"
 	if err := p.Parsed.CheckSignatureFrom(ca.Parsed); err != nil {
 		problems.add(rel, "was not signed by this site's %s CA; %s", want.ca, remedy)
 		return
 	}
-	checkValidity(rel, p, req, problems)
+	checkValidity(rel, p, req, problems, remedy)
 	subject := p.Parsed.Subject
 	if subject.CommonName != want.cn || strings.Join(subject.Organization, ",") != want.org {
 		problems.add(rel, "is made for %q, the cluster file now wants %q; put the names and addresses in the cluster file back, or %s", subject.CommonName, want.cn, remedy)

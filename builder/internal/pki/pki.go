@@ -45,7 +45,7 @@ const (
 	KubeletClientUser  = "kube-apiserver-kubelet-client" // CN of APIServerKubelet: the user that cluster jobs give access to kubelets
 	FrontProxyUser     = "front-proxy-client"            // CN of FrontProxyClient
 	backdate           = time.Hour                       // hosts that are not set to the right time yet, and their time zones' mistakes
-	renewalNoticeAfter = 60 * 24 * time.Hour             // a certificate that ends sooner is spoken of at every build
+	renewalNoticeAfter = 90 * 24 * time.Hour             // a certificate that ends sooner is spoken of at every build: renewing takes a trip to the site
 )
 
 // Pair is a key and its certificate, both PEM.
@@ -73,6 +73,7 @@ type Set struct {
 	ServiceKey    []byte // PEM: signs service account tokens
 	ServicePub    []byte // PEM: verifies them
 	NotBefore     time.Time
+	Serial        int64    // of the last renewal, 0 before the first
 	Made          []string // what this call made: "authority", "master01/apiserver"
 	cas           map[string]Pair
 	leaves        []Leaf
@@ -140,6 +141,10 @@ func Ensure(ctx context.Context, dir string, req Request) (*Set, error) {
 	if err := ensureBalancers(dir, req, set); err != nil {
 		return nil, err
 	}
+	var err error
+	if set.Serial, err = readSerial(dir); err != nil {
+		return nil, err
+	}
 	problems := &Problems{Dir: dir}
 	if len(req.Cluster.Nodes.JoinCIDRs) > 0 {
 		// Nodes that join share one identity for kube-proxy, under a name that no host can have.
@@ -168,6 +173,7 @@ func Ensure(ctx context.Context, dir string, req Request) (*Set, error) {
 	for _, l := range set.leaves {
 		set.NotBefore = later(set.NotBefore, l.Parsed.NotBefore)
 	}
+	sayEnding(set, req)
 	return set, nil
 }
 
@@ -179,16 +185,16 @@ func later(a, b time.Time) time.Time {
 }
 
 func ensureLeaf(dir string, req Request, set *Set, h cluster.Host, spec spec, problems *Problems) error {
-	rel := filepath.Join("hosts", h.Name, spec.name)
-	pair, err := readPair(filepath.Join(dir, rel), "cert.pem", "key.pem")
+	rel := filepath.Join(hostsDir, h.Name, spec.name)
+	pair, err := readPair(filepath.Join(dir, rel), certName, keyName)
 	switch {
 	case errors.Is(err, os.ErrNotExist) && !exists(filepath.Join(dir, rel)):
 		made, err := issue(set.cas[spec.ca], spec, req)
 		if err != nil {
 			return fmt.Errorf("making certificate %q of host %q: %w", spec.name, h.Name, err)
 		}
-		files := map[string][]byte{"cert.pem": made.Cert, "key.pem": made.Key}
-		if err := writeDir(filepath.Join(dir, "hosts", h.Name), spec.name, files); err != nil {
+		files := map[string][]byte{certName: made.Cert, keyName: made.Key}
+		if err := writeDir(filepath.Join(dir, hostsDir, h.Name), spec.name, files); err != nil {
 			return err
 		}
 		set.Made = append(set.Made, h.Name+"/"+spec.name)
@@ -197,7 +203,7 @@ func ensureLeaf(dir string, req Request, set *Set, h cluster.Host, spec spec, pr
 		problems.add(rel, "%v; put the file back from a copy, or move the directory %s away to have a new certificate made", err, spec.name)
 		return nil
 	default:
-		checkLeaf(rel, pair, set.cas[spec.ca], spec, req, problems)
+		checkLeaf(h.Name, pair, set.cas[spec.ca], spec, req, problems)
 	}
 	set.leaves = append(set.leaves, Leaf{Host: h.Name, Name: spec.name, CA: spec.ca, Pair: pair})
 	return nil

@@ -9,6 +9,7 @@ import (
 // spec is what a certificate must be.
 type spec struct {
 	name   string
+	role   string // of the host that needs it
 	ca     string
 	cn     string
 	org    string // "" for none
@@ -23,16 +24,30 @@ type spec struct {
 // specs lists the certificates of one host, one for each connection.
 func specs(f *cluster.File, h cluster.Host) []spec {
 	var out []spec
-	if h.Has(cluster.RoleEtcd) {
-		out = append(out, etcdSpecs(h)...)
-	}
-	if h.Has(cluster.RoleMaster) {
-		out = append(out, masterSpecs(f, h)...)
-	}
-	if h.Has(cluster.RoleNode) {
-		out = append(out, nodeSpecs(f, h)...)
+	for _, role := range certifiedRoles() {
+		if !h.Has(role) {
+			continue
+		}
+		var of []spec
+		switch role {
+		case cluster.RoleEtcd:
+			of = etcdSpecs(h)
+		case cluster.RoleMaster:
+			of = masterSpecs(f, h)
+		case cluster.RoleNode:
+			of = nodeSpecs(f, h)
+		}
+		for _, s := range of {
+			s.role = role
+			out = append(out, s)
+		}
 	}
 	return out
+}
+
+// certifiedRoles are the roles whose hosts get certificates.
+func certifiedRoles() []string {
+	return []string{cluster.RoleEtcd, cluster.RoleMaster, cluster.RoleNode}
 }
 
 func etcdSpecs(h cluster.Host) []spec {
@@ -83,7 +98,11 @@ func kubeProxySpec() spec {
 
 // joinSpecs lists what nodes that the cluster file does not list bring with them: kube-proxy's identity. kubelet asks for its
 // own.
-func joinSpecs() []spec { return []spec{kubeProxySpec()} }
+func joinSpecs() []spec {
+	s := kubeProxySpec()
+	s.role = cluster.RoleNode
+	return []spec{s}
+}
 
 // unique joins lists without repetition, in order.
 func unique(lists ...[]string) []string {

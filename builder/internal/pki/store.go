@@ -19,7 +19,8 @@ const (
 	tempPrefix = ".new-"
 )
 
-// prepare makes the directory and removes what a crash left half written an hour ago or earlier.
+// prepare makes the directory, ends a renewal that was cut off, and removes what a crash left half written an hour ago or
+// earlier.
 func prepare(dir string, now time.Time) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("making the directory of certificates: %w", err)
@@ -32,6 +33,9 @@ func prepare(dir string, now time.Time) error {
 		return fmt.Errorf("reading the directory of certificates: %q is not a directory", dir)
 	case isOpen(info):
 		return &Problems{Dir: dir, Items: []Problem{{"", "other users of this machine can read it; run: chmod -R go= " + dir}}}
+	}
+	if err := finish(dir); err != nil {
+		return fmt.Errorf("bringing a renewal to its end that was cut off: %w", err)
 	}
 	return filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.IsDir() || !strings.HasPrefix(e.Name(), tempPrefix) {

@@ -1,0 +1,51 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"offgrid/builder/internal/pki"
+)
+
+// RenewOptions says which certificates are made anew. What is left empty does not choose.
+type RenewOptions struct {
+	Role   string        // what this role needs of its hosts
+	Hosts  []string      // names in the cluster file; "join" is what joining nodes bring
+	Within time.Duration // certificates that end within it
+}
+
+// Renewal says what was made anew.
+type Renewal = pki.Renewal
+
+// Renew makes certificates of a site anew, ahead of time: new keys, the same authorities. The old ones are kept in pki/.
+// Nothing is built: that is the next step. Of the site's options Dir, Now and Report are used. A site without pki/ is a
+// *NoPKIError, one that another command works on a *BusyError.
+func Renew(ctx context.Context, site SiteOptions, o RenewOptions) (r *Renewal, err error) {
+	s := &Site{opts: site}
+	if err := s.readCluster(); err != nil {
+		return nil, err
+	}
+	if err := s.hold(); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.lock.Release()) }()
+	if _, err := os.Lstat(s.path(PKIName)); errors.Is(err, fs.ErrNotExist) {
+		return nil, &NoPKIError{site.Dir}
+	}
+	req := pki.RenewRequest{
+		Request: pki.Request{Cluster: s.cluster, Now: site.Now(), Report: site.Report},
+		Role:    o.Role, Hosts: o.Hosts, Within: o.Within,
+	}
+	// Bundles that were built before must have a smaller serial, whatever the clocks of then and now say.
+	lock, err := ReadLock(s.path(LockName))
+	switch {
+	case err == nil:
+		req.After = lock.Date.Unix()
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	return pki.Renew(ctx, s.path(PKIName), req)
+}
