@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -26,33 +27,66 @@ const dockerFormat = `{{.Id}} {{json .RepoTags}}`
 // noSuchImage is in every line that docker prints about an image that it does not have.
 const noSuchImage = "No such image"
 
-// dockerImages asks docker which images it has under those refs, with one call, and returns their IDs ("sha256:...") by
-// ref. A ref that it does not know is not in the map. The error means that docker does not answer.
-func dockerImages(ctx context.Context, h host.Host, refs ...string) (map[string]string, error) {
-	found := map[string]string{}
+// daemonSays begins a complaint of docker itself, not of a client that does not reach it.
+const daemonSays = "Error response from daemon:"
+
+// dockerImage is what docker has under a name.
+type dockerImage struct {
+	ID    string // "sha256:..."; "" when docker has none, or cannot say
+	Fault string // what docker says of an image that it has and cannot read; "" when it can
+}
+
+// dockerImages asks docker which images it has under those refs, with one call unless it complains. A ref that it does not
+// know is not in the map. The error means that docker does not answer.
+func dockerImages(ctx context.Context, h host.Host, refs ...string) (map[string]dockerImage, error) {
+	found := map[string]dockerImage{}
 	if len(refs) == 0 {
 		return found, nil
 	}
 	out, err := dockerRun(ctx, h, dockerAskTime, nil, append([]string{"image", "inspect", "--format", dockerFormat}, refs...)...)
-	if err != nil && !onlyMissing(err) {
+	switch {
+	case err == nil || onlyMissing(err):
+		return found, readImages(found, refs, string(out))
+	case !fromDaemon(err):
 		return nil, err
+	case len(refs) == 1:
+		found[refs[0]] = dockerImage{Fault: complaint(err)}
+		return found, nil
 	}
-	for line := range strings.Lines(string(out)) {
+	for _, ref := range refs { // docker does not say which of them it complains of
+		one, err := dockerImages(ctx, h, ref)
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(found, one)
+	}
+	return found, nil
+}
+
+// readImages reads what docker printed in dockerFormat.
+func readImages(found map[string]dockerImage, refs []string, out string) error {
+	for line := range strings.Lines(out) {
 		id, rest, ok := strings.Cut(strings.TrimSpace(line), " ")
 		if !ok {
 			continue // an empty line says that there is none
 		}
 		var names []string
 		if _, err := bundle.ParseDigest(id); err != nil || json.Unmarshal([]byte(rest), &names) != nil {
-			return nil, fmt.Errorf("asking docker for its images: it said %.200q", line)
+			return fmt.Errorf("asking docker for its images: it said %.200q", line)
 		}
 		for _, ref := range refs {
 			if slices.Contains(names, bundle.DockerName(ref)) {
-				found[ref] = id
+				found[ref] = dockerImage{ID: id}
 			}
 		}
 	}
-	return found, nil
+	return nil
+}
+
+// fromDaemon reports whether docker was reached and complains.
+func fromDaemon(err error) bool {
+	var run *host.RunError
+	return errors.As(err, &run) && strings.Contains(run.Stderr, daemonSays)
 }
 
 // onlyMissing reports whether docker complains of nothing but images that it does not have.

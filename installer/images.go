@@ -22,7 +22,7 @@ type ImagesReport struct {
 type ImageFound struct {
 	Ref    string        `json:"ref"`
 	ID     bundle.Digest `json:"id"`     // what docker must have under the name
-	Found  string        `json:"found"`  // what it had: "sha256:..."; "" when there was none
+	Found  string        `json:"found"`  // what it had: "sha256:..."; "" when there was none, or none that it could read
 	Loaded bool          `json:"loaded"` // it was loaded in this run
 }
 
@@ -73,8 +73,12 @@ func (s *Session) reload(ctx context.Context, lock *StateLock, steps []*ImageSte
 	}
 	var todo []*ImageStep
 	for _, step := range steps {
-		report.Images = append(report.Images, ImageFound{Ref: step.Ref, ID: step.Image, Found: have[step.Ref]})
-		if step.judge(have[step.Ref]).State != Satisfied {
+		report.Images = append(report.Images, ImageFound{Ref: step.Ref, ID: step.Image, Found: have[step.Ref].ID})
+		status, err := step.judge(s.Host, have[step.Ref])
+		if err != nil {
+			return err
+		}
+		if status.State != Satisfied {
 			todo = append(todo, step)
 		}
 	}

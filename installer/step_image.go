@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"offgrid/bundle"
@@ -56,18 +57,31 @@ func (s *ImageStep) Check(ctx context.Context, h host.Host) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	return s.judge(have[s.Ref]), nil
+	return s.judge(h, have[s.Ref])
 }
 
-// judge says what is to be done when docker has the image id under the name, or none.
-func (s *ImageStep) judge(id string) Status {
-	switch id {
-	case s.Image.String():
-		return Status{State: Satisfied}
-	case "":
-		return Status{State: Needed, Why: "docker does not have it"}
+// judge says what is to be done when docker has that under the name.
+func (s *ImageStep) judge(h host.Host, have dockerImage) (Status, error) {
+	interrupted, err := host.Exists(h, s.loadingMark())
+	switch {
+	case err != nil:
+		return Status{}, err
+	case interrupted:
+		return Status{State: Needed, Why: "its loading was interrupted: docker may have less of it than it says"}, nil
+	case have.Fault != "":
+		return Status{State: Needed, Why: "docker has it and cannot read it: " + have.Fault}, nil
+	case have.ID == s.Image.String():
+		return Status{State: Satisfied}, nil
+	case have.ID == "":
+		return Status{State: Needed, Why: "docker does not have it"}, nil
 	}
-	return Status{State: Needed, Why: fmt.Sprintf("docker has another image of that name: %s instead of %s", shortID(id), s.Image.Short())}
+	return Status{State: Needed, Why: fmt.Sprintf("docker has another image of that name: %s instead of %s", shortID(have.ID), s.Image.Short())}, nil
+}
+
+// loadingMark exists while docker loads the image, until what it wrote is on the disk. docker itself does not wait for
+// the disk: after a power cut it may list an image whose layers are empty.
+func (s *ImageStep) loadingMark() string {
+	return path.Join(StateDir, "image-"+s.Image.Short()+".json")
 }
 
 // shortID is an image's ID as docker shows it.
@@ -85,26 +99,67 @@ func (s *ImageStep) Before(ctx context.Context, h host.Host, _ bool) (json.RawMe
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(imageBefore{ID: have[s.Ref], Ours: s.Image})
+	return json.Marshal(imageBefore{ID: have[s.Ref].ID, Ours: s.Image})
 }
 
-// Do implements Step.
+// Do implements Step. docker uses the layers again that it has from an interrupted load, whole or not, so these are made
+// an image's and go with it before the load that counts.
 func (s *ImageStep) Do(ctx context.Context, h host.Host) error {
+	have, err := dockerImages(ctx, h, s.Ref)
+	if err != nil {
+		return err
+	}
+	interrupted, err := host.Exists(h, s.loadingMark())
+	if err != nil {
+		return err
+	}
 	b, err := bundle.Open(s.Dir)
 	if err != nil {
 		return err
 	}
-	err = s.load(ctx, h, b)
-	return errors.Join(err, b.Close())
+	defer b.Close()
+	if interrupted || have[s.Ref].Fault != "" {
+		if err := s.clear(ctx, h, b); err != nil {
+			return err
+		}
+	}
+	if err := s.load(ctx, h, b); err != nil {
+		return err
+	}
+	if _, err := h.Run(ctx, nil, "sync"); err != nil {
+		return fmt.Errorf("waiting for the disk: %w", err)
+	}
+	return h.Remove(s.loadingMark())
+}
+
+// clear makes docker forget the image with all its layers.
+func (s *ImageStep) clear(ctx context.Context, h host.Host, b *bundle.Bundle) error {
+	if err := s.load(ctx, h, b); err != nil && !fromDaemon(err) {
+		return err
+	}
+	_, err := dockerRun(ctx, h, dockerLoadTime, nil, "rmi", "--force", s.Image.String())
+	if err != nil && !onlyMissing(err) {
+		return fmt.Errorf("removing what docker cannot read: %w", err)
+	}
+	return nil
 }
 
 func (s *ImageStep) load(ctx context.Context, h host.Host, b *bundle.Bundle) error {
+	if err := writeJSON(h, s.loadingMark(), loadingImage{Ref: s.Ref}, 0o600); err != nil {
+		return err
+	}
 	r, _, err := b.DockerArchive(ctx, s.Ref)
 	if err != nil {
 		return err
 	}
 	_, err = dockerRun(ctx, h, dockerLoadTime, r, "load")
 	return errors.Join(err, r.Close())
+}
+
+// loadingImage is the content of the mark, for people: that it is there says everything.
+type loadingImage struct {
+	Format int    `json:"format"` // 0
+	Ref    string `json:"ref"`
 }
 
 // undoImage takes our image away unless something uses it, and gives the name back to the image that had it. docker does
@@ -127,7 +182,11 @@ func undoImage(ctx context.Context, u Undoing) error {
 		u.note("image %s stays with docker's data: docker does not answer", u.Object)
 		return nil
 	}
-	id := have[u.Object]
+	if fault := have[u.Object].Fault; fault != "" {
+		u.note("image %s stays with docker's data: docker cannot read it: %s", u.Object, fault)
+		return nil
+	}
+	id := have[u.Object].ID
 	if id == was.ID || id != "" && !ours[id] {
 		return nil // as it was, or somebody else's by now
 	}

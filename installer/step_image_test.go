@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"offgrid/bundle"
+	"offgrid/installer/host"
 	"offgrid/installer/hosttest"
 )
 
@@ -53,10 +54,14 @@ func dockerHost(t *testing.T) (h *hosttest.Host, b *bundle.Bundle, steps []Step)
 	t.Helper()
 	h, b = hosttest.New(t), testBundle(t)
 	h.Unit(t, "docker.service", true, true)
+	return h, b, imageStepsOf(b)
+}
+
+func imageStepsOf(b *bundle.Bundle) (steps []Step) {
 	for _, s := range imageSteps(&b.Role, b.Path) {
 		steps = append(steps, s)
 	}
-	return h, b, steps
+	return steps
 }
 
 func wantNames(t *testing.T, h *hosttest.Host, want map[string]string) {
@@ -172,7 +177,7 @@ func TestDockerIsAskedForAllImagesAtOnce(t *testing.T) {
 	must(t, applyAll(h, "node", steps[1:]))
 	h.Ran = nil
 	have, err := dockerImages(t.Context(), h, busyboxRef, pauseRef, "none:1")
-	if want := map[string]string{pauseRef: b.Role.Images[1].ID.String()}; err != nil || fmt.Sprint(have) != fmt.Sprint(want) {
+	if want := map[string]dockerImage{pauseRef: {ID: b.Role.Images[1].ID.String()}}; err != nil || fmt.Sprint(have) != fmt.Sprint(want) {
 		t.Errorf("error %v, images %v, want %v", err, have, want)
 	}
 	if len(h.Ran) != 1 {
@@ -194,7 +199,7 @@ func TestWhatDockerSaysOfImagesIsUnderstood(t *testing.T) {
 		"docker is not there":    {nil, "error: executable file not found"},
 		"docker is down":         {hosttest.Fails(1, "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"), "error: Cannot connect"},
 		"it fails and says none": {hosttest.Fails(1, ""), "error: exit 1"},
-		"one of two complaints":  {hosttest.Fails(1, "Error: No such image: a\nError response from daemon: i/o error\n"), "error: i/o error"},
+		"one of two complaints":  {hosttest.Fails(1, "Error: No such image: a\nError response from daemon: i/o error\n"), "fault: Error response from daemon: i/o error"},
 		"something else":         {hosttest.Says("sha256:1 []\n"), "error: asking docker for its images: it said"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -203,9 +208,68 @@ func TestWhatDockerSaysOfImagesIsUnderstood(t *testing.T) {
 				h.Script("docker", c.script)
 			}
 			have, err := dockerImages(t.Context(), h, busyboxRef)
+			got := have[busyboxRef].ID
+			if fault := have[busyboxRef].Fault; fault != "" {
+				got += "fault: " + fault
+			}
 			want, fails := strings.CutPrefix(c.want, "error: ")
-			if fails && (err == nil || !strings.Contains(err.Error(), want)) || !fails && (err != nil || have[busyboxRef] != want) {
+			if fails && (err == nil || !strings.Contains(err.Error(), want)) || !fails && (err != nil || got != want) {
 				t.Errorf("error %v, images %v, want %q", err, have, c.want)
+			}
+		})
+	}
+}
+
+// docker writes an image's layers without waiting for the disk. The power failed during the load or soon after it.
+func TestAnImageWhoseLayersAreNotWholeIsLoadedAnew(t *testing.T) {
+	mark := func(b *bundle.Bundle) string { return StateDir + "/image-" + b.Role.Images[0].ID.Short() + ".json" }
+	for name, c := range map[string]struct {
+		power func(t *testing.T, h *hosttest.Host, b *bundle.Bundle)
+		why   string
+		ran   []string
+	}{
+		"docker lists it and cannot read it": {func(t *testing.T, h *hosttest.Host, b *bundle.Bundle) {
+			must(t, applyAll(h, "node", imageStepsOf(b)[:1]))
+			h.BreakImage(t, b.Role.Images[0].ID)
+		}, "docker has it and cannot read it: Error response from daemon: readlink /var/lib/docker/overlay2: invalid argument",
+			[]string{"docker load", "docker rmi --force IMAGE", "docker load", "sync"}},
+		"docker lists it, and says nothing is wrong": {func(t *testing.T, h *hosttest.Host, b *bundle.Bundle) {
+			must(t, applyAll(h, "node", imageStepsOf(b)[:1]))
+			h.Put(t, mark(b), "")
+		}, "its loading was interrupted: docker may have less of it than it says",
+			[]string{"docker load", "docker rmi --force IMAGE", "docker load", "sync"}},
+		"docker has a layer of it that no image has": {func(t *testing.T, h *hosttest.Host, b *bundle.Bundle) {
+			h.BreakImage(t, b.Role.Images[0].ID)
+			h.Put(t, mark(b), "")
+		}, "its loading was interrupted: docker may have less of it than it says",
+			[]string{"docker load", "docker rmi --force IMAGE", "docker load", "sync"}},
+		"docker has lost it": {func(*testing.T, *hosttest.Host, *bundle.Bundle) {}, "docker does not have it", []string{"docker load", "sync"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, b, steps := dockerHost(t)
+			c.power(t, h, b)
+			status, err := steps[0].Check(t.Context(), h)
+			must(t, err)
+			if status.State != Needed || status.Why != c.why {
+				t.Errorf("it is %q, want %q", status.Why, c.why)
+			}
+			from := len(h.Ran)
+			must(t, applyAll(h, "node", steps[:1]))
+			var ran []string
+			for _, line := range h.Ran[from:] {
+				if !strings.Contains(line, "inspect") {
+					ran = append(ran, strings.ReplaceAll(line, b.Role.Images[0].ID.String(), "IMAGE"))
+				}
+			}
+			if fmt.Sprint(ran) != fmt.Sprint(c.ran) {
+				t.Errorf("it ran %q, want %q", ran, c.ran)
+			}
+			wantNames(t, h, map[string]string{"busybox:1.28.4": b.Role.Images[0].ID.String()})
+			if status, err := steps[0].Check(t.Context(), h); err != nil || status.State != Satisfied {
+				t.Errorf("afterwards it is %+v, error %v", status, err)
+			}
+			if left, err := host.Exists(h, mark(b)); err != nil || left {
+				t.Errorf("the mark stays (%v)", err)
 			}
 		})
 	}
@@ -223,8 +287,9 @@ func FuzzWhatDockerSays(f *testing.F) {
 			return out, hosttest.Exit(argv, 1, out, complaint)
 		})
 		have, err := dockerImages(t.Context(), h, busyboxRef)
-		if id, ok := have[busyboxRef]; ok && (err != nil || !strings.Contains(out, id)) {
-			t.Errorf("%q of %q", id, out)
+		got, ok := have[busyboxRef]
+		if ok && (err != nil || !strings.Contains(out, got.ID) || got.ID == "" && !strings.Contains(complaint, "Error response from daemon:")) {
+			t.Errorf("%+v of %q and %q", got, out, complaint)
 		}
 	})
 }

@@ -68,8 +68,14 @@ host_up() {
 	pid=$(host_leader "$1") || return 1
 	case $(nsenter -t "$pid" -a systemctl is-system-running 2>/dev/null) in running | degraded) ;; *) return 1 ;; esac
 }
+# host_waits NAME: it is up but for services that wait for other hosts, as a member of etcd does that is alone.
+host_waits() {
+	local pid
+	pid=$(host_leader "$1") || return 1
+	nsenter -t "$pid" -a systemctl is-active --quiet basic.target
+}
 host_wait() {
-	wait_for 90 "host $1 to boot" host_up "$1" || {
+	wait_for 45 "host $1 to boot" host_up "$1" 2>/dev/null || wait_for 90 "host $1 to boot" host_waits "$1" || {
 		tail -n 20 "$(host_dir "$1")/console.log" >&2
 		return 1
 	}

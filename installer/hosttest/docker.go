@@ -20,11 +20,18 @@ import (
 )
 
 // Where docker keeps its images: a file per image, named by the hex digits of its ID, with its names, one per line. An
-// image that a container uses has a file of that name in the other directory.
+// image that a container uses has a file of that name in another directory; so has one whose layers are not whole, which
+// may be there before the image is, and goes when the image is removed.
 const (
 	dockerImages = state + "docker/images/"
 	dockerUsed   = state + "docker/used/"
+	dockerBroken = state + "docker/broken/"
 )
+
+// emptyLower is what docker says of an image when the list of a layer's parents was not yet on the disk when the power failed.
+const emptyLower = daemonSays + " readlink /var/lib/docker/overlay2: invalid argument"
+
+const daemonSays = "Error response from daemon:"
 
 // dockerFormat is the one template that the fake of "docker image inspect" knows.
 const dockerFormat = `{{.Id}} {{json .RepoTags}}`
@@ -41,6 +48,12 @@ func (h *Host) DockerImage(t testing.TB, config string, names ...string) bundle.
 func (h *Host) UseImage(t testing.TB, id bundle.Digest) {
 	t.Helper()
 	h.Put(t, dockerUsed+id.Hex(), "")
+}
+
+// BreakImage does what a power cut does to layers that docker has written and the disk has not.
+func (h *Host) BreakImage(t testing.TB, id bundle.Digest) {
+	t.Helper()
+	h.Put(t, dockerBroken+id.Hex(), "")
 }
 
 // DockerNames returns the ID of every image that docker has a name for, by that name.
@@ -81,6 +94,8 @@ func (h *Host) docker(stdin io.Reader, argv []string) (string, error) {
 		return h.dockerLoad(stdin, argv)
 	case len(args) == 2 && args[0] == "rmi":
 		return h.dockerRemove(argv, args[1])
+	case len(args) == 3 && args[0] == "rmi" && args[1] == "--force":
+		return h.dockerForget(argv, args[2])
 	case len(args) == 3 && args[0] == "tag":
 		id := h.dockerFind(args[1])
 		if id == "" {
@@ -109,6 +124,10 @@ func (h *Host) dockerInspect(argv, names []string) (string, error) {
 		id := h.dockerFind(name)
 		if id == "" {
 			complaint.WriteString("Error: No such image: " + name + "\n")
+			continue
+		}
+		if broken, err := host.Exists(h, dockerBroken+id); err != nil || broken {
+			complaint.WriteString(emptyLower + "\n")
 			continue
 		}
 		tags, err := json.Marshal(append([]string{}, strings.Fields(h.Get(dockerImages+id))...))
@@ -158,6 +177,20 @@ func (h *Host) dockerRemove(argv []string, name string) (string, error) {
 			"container 0123456789ab is using its referenced image %s", name, id[:12]))
 	}
 	return "Untagged: " + name + "\nDeleted: sha256:" + id + "\n", h.change(func() error { return h.drop(dockerImages + id) })
+}
+
+// dockerForget removes an image with all its names and layers.
+func (h *Host) dockerForget(argv []string, id string) (string, error) {
+	hex := h.dockerFind(id)
+	if hex == "" {
+		return "", Exit(argv, 1, "", "Error: No such image: "+id)
+	}
+	if used, err := host.Exists(h, dockerUsed+hex); err != nil || used {
+		return "", Exit(argv, 1, "", daemonSays+" conflict: unable to delete "+hex[:12]+" (cannot be forced) - image is being used by running container 0123456789ab")
+	}
+	return "Deleted: " + id + "\n", h.change(func() error {
+		return errors.Join(h.drop(dockerImages+hex), h.drop(dockerBroken+hex))
+	})
 }
 
 // dockerItem is an image in manifest.json.
