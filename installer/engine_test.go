@@ -222,7 +222,7 @@ func kinds(b *bundle.Bundle) map[string]func() []Step {
 
 func dockerPackages() *PackagesStep {
 	return &PackagesStep{Set: "docker", Packages: []RPM{
-		{"docker-ce", "3:20.10.24-3.el7", "x86_64", "/mnt/usb/docker.rpm"}, {"containerd.io", "1.6.33-3.1.el7", "x86_64", "/mnt/usb/containerd.rpm"},
+		{"docker-ce", "3:20.10.24-3.el7", "x86_64", "/mnt/usb/docker.rpm", bundle.Digest{}}, {"containerd.io", "1.6.33-3.1.el7", "x86_64", "/mnt/usb/containerd.rpm", bundle.Digest{}},
 	}}
 }
 

@@ -124,21 +124,26 @@ func (p *planner) packages() {
 	if len(p.index.Packages) == 0 {
 		return
 	}
-	step := &PackagesStep{Set: p.plan.Role}
-	for _, pkg := range p.index.Packages {
+	p.add(&PackagesStep{Set: p.plan.Role, Packages: p.rpms(p.index.Packages)})
+}
+
+// rpms are packages as rpm gets them.
+func (p *planner) rpms(packages []bundle.Package) []RPM {
+	var all []RPM
+	for _, pkg := range packages {
 		a, ok := p.in.Bundle.Artifact(pkg.Artifact)
 		if !ok || a.Blob.Encoding != bundle.EncodingRaw {
 			p.fail("package %s: the bundle does not hold it as a file of its own", pkg.Name)
-			return
+			return nil
 		}
 		evr := pkg.Version + "-" + pkg.Release
 		if pkg.Epoch != 0 {
 			evr = fmt.Sprintf("%d:%s", pkg.Epoch, evr)
 		}
 		file := path.Join(RoleDir(p.plan.Role), bundle.StoredBlob{Digest: a.Blob.Stored}.Path())
-		step.Packages = append(step.Packages, RPM{Name: pkg.Name, EVR: evr, Arch: pkg.Arch, File: file})
+		all = append(all, RPM{Name: pkg.Name, EVR: evr, Arch: pkg.Arch, File: file, Digest: a.Blob.Digest})
 	}
-	p.add(step)
+	return all
 }
 
 // packFiles are the files of this host alone.

@@ -8,34 +8,11 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
-	"offgrid/bundle"
 	"offgrid/installer/host"
 )
 
 const kindPackages = "packages"
-
-// How long rpm may take. It waits without limit for whoever else holds its lock, so the test, which needs seconds, ends
-// that; the transaction itself may have to make an initramfs on a slow disk.
-const (
-	rpmTestTime = 10 * time.Minute
-	rpmRunTime  = time.Hour
-)
-
-// queryFormat prints a package as packageLine reads it. rpm prints "(none)" for an epoch that is not there.
-const queryFormat = `%{NAME}.%{ARCH} %|EPOCH?{%{EPOCH}}:{0}|:%{VERSION}-%{RELEASE}\n`
-
-// RPM is one package of a set.
-type RPM struct {
-	Name string
-	EVR  string // "3:20.10.24-3.el7", or without the epoch
-	Arch string // "x86_64", "noarch"
-	File string // path on the host
-}
-
-// id is the package as rpm names it without its version.
-func (r RPM) id() string { return r.Name + "." + r.Arch }
 
 // PackagesStep installs a set of RPMs in one transaction of rpm itself: tested first, nothing forced, no dependency
 // waived. What the host has in a newer version is kept.
@@ -67,6 +44,9 @@ func (s *PackagesStep) Check(ctx context.Context, h host.Host) (Status, error) {
 		return Status{State: Needed, Why: "rpm was interrupted in the middle of it"}, err
 	}
 	installed, err := queryPackages(ctx, h, s.Packages)
+	if errors.As(err, new(*rpmDatabaseError)) {
+		return Status{State: Needed, Why: "rpm's database has to be repaired first"}, nil
+	}
 	if err != nil {
 		return Status{}, err
 	}
@@ -104,9 +84,10 @@ func (s *PackagesStep) sort(installed map[string][]string) (todo []RPM, newer []
 	return todo, newer
 }
 
-// Before implements Undoer.
+// Before implements Undoer. It is the first that needs rpm's database, and repairs one that a killed rpm left: that is
+// nothing which anybody would want back.
 func (s *PackagesStep) Before(ctx context.Context, h host.Host, _ bool) (json.RawMessage, error) {
-	installed, err := queryPackages(ctx, h, s.Packages)
+	installed, err := queryRepaired(ctx, h, packageIDs(s.Packages))
 	if err != nil {
 		return nil, err
 	}
@@ -126,21 +107,15 @@ func (s *PackagesStep) Before(ctx context.Context, h host.Host, _ bool) (json.Ra
 // scripts have not run.
 func (s *PackagesStep) startedMark() string { return path.Join(StateDir, "rpm-"+s.Set+".json") }
 
-// startedPackages is the content of the mark.
-type startedPackages struct {
-	Format int      `json:"format"` // 0
-	IDs    []string `json:"ids"`
-}
-
 // Do implements Step. After an interrupted transaction the packages of that one are installed once more, with
 // --replacepkgs, which also removes the older versions that it left.
 func (s *PackagesStep) Do(ctx context.Context, h host.Host) error {
-	installed, err := queryPackages(ctx, h, s.Packages)
+	installed, err := queryRepaired(ctx, h, packageIDs(s.Packages))
 	if err != nil {
 		return err
 	}
 	todo, newer := s.sort(installed)
-	again, err := s.interrupted(h)
+	again, err := interruptedRPM(h, s.startedMark())
 	if err != nil {
 		return err
 	}
@@ -152,160 +127,16 @@ func (s *PackagesStep) Do(ctx context.Context, h host.Host) error {
 	if len(todo) == 0 {
 		return h.Remove(s.startedMark())
 	}
-	mark := startedPackages{}
 	argv := []string{"rpm", "-U"}
-	if len(again) > 0 {
-		argv = append(argv, "--replacepkgs")
-	}
 	if len(s.Newer) > 0 {
 		argv = append(argv, "--oldpackage")
 	}
-	for _, p := range todo {
-		mark.IDs = append(mark.IDs, p.id())
-	}
-	if err := runRPM(ctx, h, rpmTestTime, rpmFiles(append(argv[:len(argv):len(argv)], "--test"), todo), todo...); err != nil {
-		return fmt.Errorf("testing packages %s: %w", s.Set, err)
-	}
-	if err := writeJSON(h, s.startedMark(), mark, 0o600); err != nil {
-		return err
-	}
-	if err := runRPM(ctx, h, rpmRunTime, rpmFiles(argv, todo), todo...); err != nil {
-		return fmt.Errorf("installing packages %s: %w", s.Set, err)
-	}
-	return h.Remove(s.startedMark())
-}
-
-// interrupted returns what a transaction was about that did not come to its end.
-func (s *PackagesStep) interrupted(h host.Host) ([]string, error) {
-	text, err := readOptional(h, s.startedMark())
-	if err != nil || text == "" {
-		return nil, err
-	}
-	var mark startedPackages
-	if err := bundle.DecodeStrict([]byte(text), &mark, saveMax); err != nil {
-		return nil, fmt.Errorf("reading %s: %w", s.startedMark(), err)
-	}
-	return mark.IDs, nil
+	return rpmTransaction{what: "packages " + s.Set, argv: argv, mark: s.startedMark(), packages: todo, again: len(again) > 0}.run(ctx, h)
 }
 
 // isNewer reports whether p is among what the host has in a newer version.
 func isNewer(newer []string, p RPM) bool {
 	return slices.ContainsFunc(newer, func(s string) bool { return strings.HasPrefix(s, p.id()+" ") })
-}
-
-// rpmFiles appends the packages' files to a command.
-func rpmFiles(argv []string, packages []RPM) []string {
-	for _, p := range packages {
-		argv = append(argv, p.File)
-	}
-	return argv
-}
-
-// rpmLockEvery is how long to wait before rpm is tried again whose database somebody else holds.
-const rpmLockEvery = 200 * time.Millisecond
-
-// runRPM runs rpm with a deadline and says what the deadline means. Without a terminal some releases of rpm do not wait for
-// the database's lock; the one that holds it may be the rpm of an installer that was killed.
-func runRPM(ctx context.Context, h host.Host, limit time.Duration, argv []string, packages ...RPM) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	again := time.NewTicker(rpmLockEvery)
-	defer again.Stop()
-	for {
-		_, err := h.Run(ctx, nil, argv...)
-		if err == nil {
-			return nil
-		}
-		if rpmLocked(err) {
-			select {
-			case <-again.C:
-				continue
-			case <-ctx.Done():
-			}
-		}
-		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return fmt.Errorf("rpm did not end within %s: another rpm or yum may hold /var/lib/rpm/.rpm.lock; see who: fuser -v /var/lib/rpm/.rpm.lock: %w",
-				limit, readableRPM(err, packages))
-		}
-		return readableRPM(err, packages)
-	}
-}
-
-// rpmLocked reports whether rpm did nothing because another one is at work.
-func rpmLocked(err error) bool {
-	var failed *host.RunError
-	return errors.As(err, &failed) && failed.Code > 0 && strings.Contains(failed.Stderr, "can't create transaction lock")
-}
-
-// readableRPM makes of rpm's complaint one that a person can read: packages by their names instead of the digests they are
-// kept under, and nothing about keys that the host does not have, since every package was verified when the bundle was built.
-func readableRPM(err error, packages []RPM) error {
-	var failed *host.RunError
-	if !errors.As(err, &failed) || failed.Code < 0 {
-		return err
-	}
-	said := *failed
-	said.Argv, said.Stderr = nil, ""
-	for _, arg := range failed.Argv {
-		if !slices.ContainsFunc(packages, func(p RPM) bool { return p.File == arg }) {
-			said.Argv = append(said.Argv, arg)
-		}
-	}
-	if n := len(failed.Argv) - len(said.Argv); n > 0 {
-		said.Argv = append(said.Argv, fmt.Sprintf("(%d files)", n))
-	}
-	for line := range strings.Lines(failed.Stderr) {
-		if strings.HasPrefix(line, "warning: ") && strings.HasSuffix(strings.TrimSpace(line), ": NOKEY") {
-			continue
-		}
-		for _, p := range packages {
-			line = strings.ReplaceAll(line, p.File, p.id())
-		}
-		said.Stderr += line
-	}
-	return &said
-}
-
-// queryPackages returns the installed versions of packages by their id. rpm's exit code is the number of those that are
-// not installed, so its output is what counts.
-func queryPackages(ctx context.Context, h host.Host, packages []RPM) (map[string][]string, error) {
-	ids := make([]string, len(packages))
-	for i, p := range packages {
-		ids[i] = p.id()
-	}
-	return queryIDs(ctx, h, ids)
-}
-
-// queryIDs is queryPackages for names alone.
-func queryIDs(ctx context.Context, h host.Host, ids []string) (map[string][]string, error) {
-	installed := map[string][]string{}
-	if len(ids) == 0 {
-		return installed, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, rpmTestTime)
-	defer cancel()
-	out, err := h.Run(ctx, nil, append([]string{"rpm", "-q", "--qf", queryFormat}, ids...)...)
-	var failed *host.RunError
-	if errors.As(err, &failed) && failed.Code > 0 {
-		out = []byte(failed.Stdout)
-	} else if err != nil {
-		return nil, fmt.Errorf("asking rpm what is installed: %w", err)
-	}
-	missing := 0
-	for line := range strings.Lines(string(out)) {
-		line = strings.TrimSpace(line)
-		if strings.HasPrefix(line, "package ") && strings.HasSuffix(line, " is not installed") {
-			missing++
-			continue
-		}
-		if id, evr, ok := strings.Cut(line, " "); ok && slices.Contains(ids, id) {
-			installed[id] = append(installed[id], evr)
-		}
-	}
-	if failed != nil && missing == 0 {
-		return nil, fmt.Errorf("asking rpm what is installed: %w", err)
-	}
-	return installed, nil
 }
 
 // packagesOf reads from begin records what was not installed before, sorted, and what was in an older version.
@@ -332,13 +163,17 @@ func undoPackages(ctx context.Context, u Undoing) error {
 		id, _, _ := strings.Cut(p, " ")
 		return slices.Contains(ours, id) // an upgrade of ours: it goes
 	})
-	installed, err := queryIDs(ctx, u.Host, ours)
+	installed, err := queryRepaired(ctx, u.Host, ours)
 	if err != nil {
 		return err
 	}
+	argv := []string{"rpm", "-e"}
 	ours = slices.DeleteFunc(ours, func(id string) bool { return len(installed[id]) == 0 || slices.Contains(u.Stay, id) })
+	if slices.ContainsFunc(ours, func(id string) bool { return len(installed[id]) > 1 }) {
+		argv = append(argv, "--allmatches") // an upgrade of ours that was cut off between the new version and the old one
+	}
 	if len(ours) > 0 {
-		if err := runRPM(ctx, u.Host, rpmRunTime, append([]string{"rpm", "-e"}, ours...)); err != nil {
+		if err := runRPM(ctx, u.Host, rpmRunTime, append(argv, ours...)); err != nil {
 			return fmt.Errorf("removing packages: %w", err)
 		}
 	}

@@ -38,8 +38,42 @@ func parsePackage(text string) (Package, bool) {
 	return Package{head[1], head[2], head[3], words(1), words(2), words(3)}, true
 }
 
+// Files of the database that say what is wrong with it: of a process that died in it, and damaged themselves.
+const (
+	RPMDead    = "/var/lib/rpm/__db.001"
+	RPMDamaged = "/var/lib/rpm/Packages"
+)
+
+// rpmRecovery is what rpm 4.11 says of a database in which a process died.
+const rpmRecovery = `error: rpmdb: BDB0113 Thread/process 15933/140093127161920 failed: BDB1507 Thread died in Berkeley DB library
+error: db5 error(-30973) from dbenv->failchk: BDB0087 DB_RUNRECOVERY: Fatal error, run database recovery
+error: cannot open Packages index using db5 -  (-30973)
+error: cannot open Packages database in /var/lib/rpm
+`
+
+// rpmOpen is what rpm says of its database, "" when it is in order.
+func (h *Host) rpmOpen() string {
+	switch {
+	case h.Get(RPMDead) == "dead":
+		return rpmRecovery
+	case h.Get(RPMDamaged) == "damaged":
+		return "error: rpmdb: BDB0061 PANIC: fatal region error detected; run recovery\nerror: db5 error(22) from dbenv->open: Invalid argument\n" +
+			"error: cannot open Packages index using db5 - Invalid argument (22)\nerror: cannot open Packages database in /var/lib/rpm\n"
+	}
+	return ""
+}
+
 // rpm is the fake of rpm 4.11.
 func (h *Host) rpm(_ string, argv []string) (string, error) {
+	if len(argv) == 2 && argv[1] == "--rebuilddb" {
+		return "", h.change(func() error { return h.drop(RPMDamaged) })
+	}
+	if said := h.rpmOpen(); said != "" {
+		if argv[1] == "-q" { // it goes on and takes everything for missing
+			return "", Exit(argv, 1, "package "+argv[len(argv)-1]+" is not installed\n", said)
+		}
+		return "", Exit(argv, 1, "", said)
+	}
 	mode, test, format := "", false, `%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}\n`
 	var args []string
 	for i := 1; i < len(argv); i++ {
@@ -49,7 +83,7 @@ func (h *Host) rpm(_ string, argv []string) (string, error) {
 			format = argv[i]
 		case a == "--test":
 			test = true
-		case a == "--replacepkgs", a == "--oldpackage":
+		case a == "--replacepkgs", a == "--oldpackage", a == "--allmatches":
 		case strings.HasPrefix(a, "--"):
 			return "", Exit(argv, 1, "", "rpm: "+a+": unknown option")
 		case strings.HasPrefix(a, "-") && mode == "":
