@@ -13,9 +13,17 @@ import (
 	"offgrid/bundle/progress"
 )
 
-// BuildResult says what is in dist/ now.
+// BuildOptions says what to build.
+type BuildOptions struct {
+	// Renewal leaves out what hosts have that were installed from the same lock: programs, packages and images. The bundles go
+	// to renewal/ instead of dist/ and have the fingerprints of whole ones.
+	Renewal bool
+}
+
+// BuildResult says what is in dist/, or renewal/, now.
 type BuildResult struct {
 	Dist      string        `json:"dist"`      // path of the directory
+	Renewal   bool          `json:"renewal"`   // programs, packages and images were left out
 	Locked    bool          `json:"locked"`    // there was no lock, so one was made first
 	Unchanged bool          `json:"unchanged"` // nothing had to be written
 	Bundles   []BuiltBundle `json:"bundles"`   // in the order in which roles are installed
@@ -52,7 +60,11 @@ func (e *InstallerError) Unwrap() error { return e.Err }
 // Build makes dist/ from the lock, the cluster file and pki/. Without a lock it locks first; one that no longer fits is a
 // *StaleError. When nothing has changed since the last build, nothing is written: the files in dist/ are compared
 // with their digests all the same.
-func (s *Site) Build(ctx context.Context) (*BuildResult, error) {
+func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) {
+	dist := s.path(DistName)
+	if o.Renewal {
+		dist = s.path(RenewalName)
+	}
 	if err := checkInstaller(s.opts.Installer, s.catalogue.Platform.Arch); err != nil {
 		return nil, &InstallerError{s.opts.Installer, err}
 	}
@@ -71,27 +83,33 @@ func (s *Site) Build(ctx context.Context) (*BuildResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	if old := s.readStamp(); old != nil && old.Input == key && s.intact(ctx, old) {
-		return s.result(old, locked, true), nil
+	result := BuildResult{Dist: dist, Renewal: o.Renewal, Locked: locked}
+	if old := readStamp(dist); old != nil && old.Input == key && intact(ctx, dist, old) {
+		result.Unchanged = true
+		return result.of(old), nil
 	}
 	roles, err := s.assemble(ctx, lock, set)
 	if err != nil {
 		return nil, err
 	}
-	now, err := s.writeDist(ctx, key, roles)
+	for i := range roles {
+		roles[i].in.Renewal = o.Renewal
+	}
+	now, err := s.writeDist(ctx, dist, key, roles)
 	if err != nil {
 		return nil, err
 	}
-	return s.result(now, locked, false), nil
+	return result.of(now), nil
 }
 
-func (s *Site) result(st *stamp, locked, unchanged bool) *BuildResult {
-	r := &BuildResult{Dist: s.path(DistName), Locked: locked, Unchanged: unchanged, Files: st.Files, Bundles: []BuiltBundle{}}
+// of fills in what the stamp knows.
+func (r BuildResult) of(st *stamp) *BuildResult {
+	r.Files, r.Bundles = st.Files, []BuiltBundle{}
 	for _, b := range st.Bundles {
-		b.Path = s.path(DistName) + "/" + b.Role + bundleSuffix
+		b.Path = r.Dist + "/" + b.Role + bundleSuffix
 		r.Bundles = append(r.Bundles, b)
 	}
-	return r
+	return &r
 }
 
 // currentLock reads the lock, or makes it when there is none, and insists that it fits.

@@ -63,7 +63,7 @@ func (s *buildSite) build() (*builder.BuildResult, error) {
 		return nil, err
 	}
 	defer site.Close()
-	return site.Build(context.Background())
+	return site.Build(context.Background(), builder.BuildOptions{})
 }
 
 // dist returns the files of dist/, the stamp included, with their digests.

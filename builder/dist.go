@@ -86,8 +86,8 @@ func treeDigest(dir string) (bundle.Digest, error) {
 }
 
 // readStamp returns the stamp of the last build, nil when there is none that can be read: the build is done anew then.
-func (s *Site) readStamp() *stamp {
-	data, err := readLimited(filepath.Join(s.path(DistName), stampName))
+func readStamp(dist string) *stamp {
+	data, err := readLimited(filepath.Join(dist, stampName))
 	if err != nil {
 		return nil
 	}
@@ -104,25 +104,24 @@ func (s *Site) readStamp() *stamp {
 }
 
 // intact reports whether the files of dist/ are still those of the stamp.
-func (s *Site) intact(ctx context.Context, st *stamp) bool {
+func intact(ctx context.Context, dist string, st *stamp) bool {
 	good := make([]bool, len(st.Files))
 	var group sync.WaitGroup
 	for i, f := range st.Files {
 		group.Go(func() {
-			d, size, err := digestFile(filepath.Join(s.path(DistName), f.Name))
+			d, size, err := digestFile(filepath.Join(dist, f.Name))
 			good[i] = err == nil && d == f.SHA256 && size == f.Size
 		})
 	}
 	group.Wait()
-	sums, err := os.ReadFile(filepath.Join(s.path(DistName), sumsName))
+	sums, err := os.ReadFile(filepath.Join(dist, sumsName))
 	return ctx.Err() == nil && err == nil && string(sums) == st.sums() && !slices.Contains(good, false)
 }
 
 // writeDist replaces the files of dist/. Until the last one is in place there is neither a SHA256SUMS nor a stamp: a half
 // written dist/ cannot be taken for a whole one.
-func (s *Site) writeDist(ctx context.Context, key bundle.Digest, roles []roleInput) (*stamp, error) {
-	dist := s.path(DistName)
-	old := s.readStamp()
+func (s *Site) writeDist(ctx context.Context, dist string, key bundle.Digest, roles []roleInput) (*stamp, error) {
+	old := readStamp(dist)
 	if err := openDist(dist); err != nil {
 		return nil, err
 	}
@@ -133,12 +132,12 @@ func (s *Site) writeDist(ctx context.Context, key bundle.Digest, roles []roleInp
 	var group sync.WaitGroup
 	for i, r := range roles {
 		group.Go(func() {
-			if st.Bundles[i], st.Files[i], errs[i] = s.writeBundle(ctx, r); errs[i] != nil {
+			if st.Bundles[i], st.Files[i], errs[i] = s.writeBundle(ctx, dist, r); errs[i] != nil {
 				cancel()
 			}
 		})
 	}
-	st.Files[len(roles)], errs[len(roles)] = s.copyInstaller()
+	st.Files[len(roles)], errs[len(roles)] = s.copyInstaller(dist)
 	group.Wait()
 	if err := firstCause(errs); err != nil {
 		return nil, err
@@ -206,13 +205,13 @@ func firstCause(errs []error) error {
 	return cancelled
 }
 
-func (s *Site) writeBundle(ctx context.Context, r roleInput) (BuiltBundle, DistFile, error) {
+func (s *Site) writeBundle(ctx context.Context, dist string, r roleInput) (BuiltBundle, DistFile, error) {
 	name := r.role + bundleSuffix
 	m := &meter{report: s.opts.Report, item: name, total: estimate(r.in)}
 	s.report(progress.Event{Phase: "seal", Item: name, Kind: progress.Start, Total: m.total})
 	var sum bundle.Summary
 	h := sha256.New()
-	err := WriteFile(filepath.Join(s.path(DistName), name), 0o600, func(w io.Writer) (err error) {
+	err := WriteFile(filepath.Join(dist, name), 0o600, func(w io.Writer) (err error) {
 		sum, err = bundle.Write(ctx, io.MultiWriter(w, h, m), r.in)
 		return err
 	})
@@ -236,7 +235,9 @@ func (s *Site) afterDamage(err error) error {
 func estimate(in bundle.Input) int64 {
 	var n int64
 	for _, a := range in.Role.Artifacts {
-		n += a.Blob.StoredSize
+		if !in.Renewal || a.Kind == bundle.KindText {
+			n += a.Blob.StoredSize
+		}
 	}
 	return n
 }
@@ -257,7 +258,7 @@ func (m *meter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (s *Site) copyInstaller() (DistFile, error) {
+func (s *Site) copyInstaller(dist string) (DistFile, error) {
 	f, err := os.Open(s.opts.Installer)
 	if err != nil {
 		return DistFile{}, &InstallerError{s.opts.Installer, err}
@@ -265,7 +266,7 @@ func (s *Site) copyInstaller() (DistFile, error) {
 	defer f.Close()
 	h := sha256.New()
 	var size int64
-	err = WriteFile(filepath.Join(s.path(DistName), installerName), 0o700, func(w io.Writer) (err error) {
+	err = WriteFile(filepath.Join(dist, installerName), 0o700, func(w io.Writer) (err error) {
 		size, err = io.Copy(io.MultiWriter(w, h), f)
 		return err
 	})

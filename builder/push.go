@@ -102,6 +102,9 @@ func PushBundle(ctx context.Context, path string, o PushOptions) (PushedRef, err
 	if b.IsDir {
 		return PushedRef{}, &RegistryError{fmt.Sprintf("pushing %s: it is a directory, which holds only what was carried to a host", path)}
 	}
+	if b.Renewal {
+		return PushedRef{}, &RegistryError{fmt.Sprintf("pushing %s: it is a renewal bundle, without programs, packages and images; push the whole one, from dist/", path)}
+	}
 	root, size, err := b.Stored(b.RootDigest)
 	if err != nil {
 		return PushedRef{}, err

@@ -20,6 +20,7 @@ const (
 	ClusterName = "cluster.yaml"
 	PKIName     = "pki"
 	DistName    = "dist"
+	RenewalName = "renewal"
 
 	siteLockName = ".bundle-running" // held while a command works on the site
 	maxYAML      = 16 << 20          // bytes of a cluster file, catalogue or lock

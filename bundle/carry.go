@@ -38,11 +38,11 @@ type LayoutFile struct {
 	Data []byte
 }
 
-// LayoutFiles returns oci-layout and index.json, as they are in a directory as well. Whoever makes a directory writes
+// LayoutFiles returns oci-layout and index.json, as they are in a directory as well: also of a renewal bundle those of the
+// whole one, which the directory becomes. Whoever makes a directory writes
 // index.json last: without it Open takes the directory for unfinished.
 func (b *Bundle) LayoutFiles() []LayoutFile {
-	idx, _ := b.src.index()
-	return []LayoutFile{{layoutName, []byte(ociLayout)}, {indexName, bytes.Clone(idx)}}
+	return []LayoutFile{{layoutName, []byte(ociLayout)}, {indexName, bytes.Clone(b.idx)}}
 }
 
 // CarryTarget takes the files of a directory bundle.

@@ -274,7 +274,7 @@ func replaceRoleIndex(t *testing.T, edit func([]byte) []byte) []byte {
 		root.Manifests[0] = named(manifest, role.Role, ArtifactTypeRole)
 		rootDesc, _ := p.meta(MediaTypeIndex, root, "root", 1<<30)
 		p.fixed = []Digest{rootDesc.Digest, manifest.Digest, config.Digest}
-		p.index, _ = MarshalCanonical(topIndex(rootDesc, &root))
+		p.index, _ = MarshalCanonical(topIndex(rootDesc, &root, false))
 	})
 }
 

@@ -12,6 +12,7 @@ func FuzzOpen(f *testing.F) {
 	data := newSample(f).write(f)
 	f.Add(data)
 	f.Add(data[:len(data)/2])
+	f.Add(newSample(f).renewal(f))
 	f.Add([]byte{})
 	f.Add(rawMember("oci-layout", ociLayout))
 	f.Add(append(rawMember("oci-layout", ociLayout), rawMember("index.json", `{"artifactType":"application/vnd.offgrid.bundle.v1"}`)...))
@@ -39,7 +40,7 @@ func FuzzOpen(f *testing.F) {
 
 // rewrite writes an open bundle anew from its parts.
 func rewrite(t *testing.T, b *Bundle) ([]byte, error) {
-	in := Input{Role: b.Role, Packs: map[string][]byte{}, Open: func(d Digest) (io.ReadCloser, error) {
+	in := Input{Role: b.Role, Renewal: b.Renewal, Packs: map[string][]byte{}, Open: func(d Digest) (io.ReadCloser, error) {
 		r, _, err := b.Stored(d)
 		return r, err
 	}}
@@ -173,7 +174,7 @@ func FuzzRoot(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var r Index
 		_ = DecodeStrict(text, &r, MaxIndexJSON) // what is left out is refused by Open as well
-		idx, err := MarshalCanonical(topIndex(descriptorOf(MediaTypeIndex, text), &r))
+		idx, err := MarshalCanonical(topIndex(descriptorOf(MediaTypeIndex, text), &r, false))
 		if err != nil {
 			return
 		}

@@ -71,13 +71,18 @@ func rootIndex(role *RoleIndex, manifests []Descriptor) Index {
 	}
 }
 
-// topIndex makes index.json: it points to the root and repeats the ref names, which readers look for only here.
-func topIndex(rootDesc Descriptor, root *Index) Index {
+// topIndex makes index.json: it points to the root and repeats the ref names, which readers look for only here. That of a
+// renewal bundle says so; nothing else does, as everything below is the whole bundle's.
+func topIndex(rootDesc Descriptor, root *Index, renewal bool) Index {
 	rootDesc.MediaType, rootDesc.ArtifactType = MediaTypeIndex, ArtifactTypeBundle
-	return Index{
+	idx := Index{
 		SchemaVersion: 2, MediaType: MediaTypeIndex, ArtifactType: ArtifactTypeBundle,
 		Manifests: append([]Descriptor{rootDesc}, root.Manifests...),
 	}
+	if renewal {
+		idx.Annotations = map[string]string{AnnotationPart: PartRenewal}
+	}
+	return idx
 }
 
 // named gives d a ref name and an artifact type.
@@ -102,6 +107,8 @@ type StoredBlob struct {
 	Size   int64  // stored bytes
 	Name   string // what it is, for people: "kubelet", "image k8s.gcr.io/pause:3.2, layer 1 of 1"
 	Secret bool   // a host pack: nobody but root may read it on a host
+	// Bulk is what a renewal bundle leaves out: a program, a package, the config or a layer of an image, and nothing else.
+	Bulk bool
 }
 
 // Path is where the blob lies in the layout, below the bundle's directory: "blobs/sha256/" and 64 hex digits.
@@ -135,10 +142,10 @@ func imageBlobs(want Image, manifest Descriptor, data []byte) ([]StoredBlob, err
 	}
 	blobs := []StoredBlob{
 		{Digest: manifest.Digest, Size: manifest.Size, Name: "image " + want.Ref + ", manifest"},
-		{Digest: m.Config.Digest, Size: m.Config.Size, Name: "image " + want.Ref + ", config"},
+		{Digest: m.Config.Digest, Size: m.Config.Size, Name: "image " + want.Ref + ", config", Bulk: true},
 	}
 	for i, l := range m.Layers {
-		blobs = append(blobs, StoredBlob{Digest: l.Digest, Size: l.Size, Name: layerName(want.Ref, i, len(m.Layers))})
+		blobs = append(blobs, StoredBlob{Digest: l.Digest, Size: l.Size, Name: layerName(want.Ref, i, len(m.Layers)), Bulk: true})
 	}
 	return blobs, nil
 }

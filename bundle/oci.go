@@ -32,7 +32,11 @@ const (
 	AnnotationCluster = "offgrid.cluster" // cluster id
 	AnnotationSerial  = "offgrid.serial"  // decimal
 	AnnotationHost    = "offgrid.host"    // host name, on a host pack
+	AnnotationPart    = "offgrid.part"    // PartRenewal, on the index.json of a bundle that is not whole
 )
+
+// PartRenewal says that index.json is that of a renewal bundle.
+const PartRenewal = "renewal"
 
 // formatPrefix comes before the format number in the artifact type of index.json, in every format.
 const formatPrefix = "application/vnd.offgrid.bundle.v"

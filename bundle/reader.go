@@ -17,6 +17,7 @@ type Bundle struct {
 	Path       string
 	Size       int64 // bytes of the bundle file; 0 for a directory
 	IsDir      bool  // only what was carried to a host is here
+	Renewal    bool  // programs, packages and images were left out: the host has them, or this bundle is not for it
 	Root       Index
 	RootDigest Digest // identifies the bundle with everything in it
 	Manifest   Manifest
@@ -28,6 +29,7 @@ type Bundle struct {
 	packs  map[string]packPlace  // by host
 	images map[string]ImageBlobs // by ref
 	codec  codec
+	idx    []byte // index.json of the whole bundle
 }
 
 // packPlace is where a host's pack is.
@@ -148,18 +150,28 @@ func (b *Bundle) loadRoot(idx []byte) error {
 	if err := checkRoot(&b.Root); err != nil {
 		return b.damage(b.RootDigest, "root index", err)
 	}
-	want, err := MarshalCanonical(topIndex(Descriptor{Digest: b.RootDigest, Size: int64(len(data))}, &b.Root))
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(want, idx) {
-		_, at := b.src.index()
-		return &DamageError{
-			Path: b.Path, Artifact: indexName, Offset: at + int64(firstDifference(want, idx)), Length: 1,
-			Err: errors.New("it does not belong to the root index"),
+	return b.checkIndex(idx, int64(len(data)))
+}
+
+// checkIndex insists that index.json is the one that belongs to the root: of a whole bundle or, in a file, of a renewal.
+func (b *Bundle) checkIndex(idx []byte, rootSize int64) error {
+	apart := 0 // how far it is right
+	for _, renewal := range []bool{false, true} {
+		want, err := MarshalCanonical(topIndex(Descriptor{Digest: b.RootDigest, Size: rootSize}, &b.Root, renewal))
+		if err != nil {
+			return err
 		}
+		if !renewal {
+			b.idx = want
+		}
+		if bytes.Equal(want, idx) && !(renewal && b.IsDir) {
+			b.Renewal = renewal
+			return nil
+		}
+		apart = max(apart, firstDifference(want, idx))
 	}
-	return nil
+	_, at := b.src.index()
+	return &DamageError{Path: b.Path, Artifact: indexName, Offset: at + int64(apart), Length: 1, Err: errors.New("it does not belong to the root index")}
 }
 
 // findRoot returns the digest of the root: of the third member, or in a directory the first that index.json names.
@@ -235,7 +247,7 @@ func (b *Bundle) checkRole(data, index []byte) error {
 	b.expect(StoredBlob{Digest: md.Digest, Size: md.Size, Name: "role manifest"})
 	b.expect(StoredBlob{Digest: config.Digest, Size: config.Size, Name: "role index"})
 	for _, a := range b.Role.Artifacts {
-		b.expect(StoredBlob{Digest: a.Blob.Stored, Size: a.Blob.StoredSize, Name: a.Name})
+		b.expect(StoredBlob{Digest: a.Blob.Stored, Size: a.Blob.StoredSize, Name: a.Name, Bulk: a.Kind != KindText})
 	}
 	return nil
 }

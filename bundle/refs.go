@@ -104,6 +104,7 @@ func (b *Bundle) loadImage(img Image, d Descriptor) error {
 func (b *Bundle) expect(s StoredBlob) {
 	if i, ok := b.byHash[s.Digest]; ok {
 		b.blobs[i].Secret = b.blobs[i].Secret || s.Secret
+		b.blobs[i].Bulk = b.blobs[i].Bulk && s.Bulk
 		return
 	}
 	b.byHash[s.Digest] = len(b.blobs)
@@ -171,12 +172,19 @@ func (b *Bundle) where(d Digest) string {
 	return ""
 }
 
-// missing makes the error for a blob that is not there, which in a file is damage and in a directory may be on purpose.
+// leftOut reports whether a renewal bundle leaves the blob out.
+func (b *Bundle) leftOut(d Digest) bool {
+	i, ok := b.byHash[d]
+	return ok && b.Renewal && b.blobs[i].Bulk
+}
+
+// missing makes the error for a blob that is not there, which in a file is damage, unless that is a renewal bundle, and in a
+// directory may be on purpose.
 func (b *Bundle) missing(d Digest, name string) error {
 	a, ok := b.src.(*archive)
 	switch {
-	case !ok:
-		return &NotCarriedError{Path: b.Path, Name: name, Digest: d}
+	case !ok || b.leftOut(d):
+		return &NotCarriedError{Path: b.Path, Name: name, Digest: d, Renewal: b.Renewal}
 	case a.scanned != nil:
 		return b.scanDamage(a, name)
 	default:
@@ -212,6 +220,10 @@ func (b *Bundle) checkMembers(a *archive) []error {
 	}
 	for _, s := range b.blobs {
 		switch e, ok := a.blobs[s.Digest]; {
+		case b.leftOut(s.Digest) && !ok:
+			continue
+		case b.leftOut(s.Digest):
+			faults = append(faults, b.damage(s.Digest, s.Name, errors.New("a renewal bundle leaves it out")))
 		case !ok:
 			faults = append(faults, b.missing(s.Digest, s.Name))
 		case e.size != s.Size:
@@ -235,7 +247,10 @@ func (b *Bundle) scanName(a *archive) string {
 		}
 		return "blob " + d.Short()
 	}
-	i := slices.IndexFunc(b.blobs, func(s StoredBlob) bool { _, there := a.blobs[s.Digest]; return !there })
+	i := slices.IndexFunc(b.blobs, func(s StoredBlob) bool {
+		_, there := a.blobs[s.Digest]
+		return !there && !b.leftOut(s.Digest)
+	})
 	if i < 0 {
 		return "the end of the archive"
 	}

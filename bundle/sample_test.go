@@ -127,6 +127,14 @@ func (s *sample) write(t testing.TB) []byte {
 	return out.Bytes()
 }
 
+// renewal writes it without programs, packages and images.
+func (s *sample) renewal(t testing.TB) []byte {
+	t.Helper()
+	s.in.Renewal = true
+	defer func() { s.in.Renewal = false }()
+	return s.write(t)
+}
+
 func openBytes(data []byte) (*Bundle, error) {
 	return OpenReaderAt("test.bundle", bytes.NewReader(data), int64(len(data)))
 }

@@ -19,6 +19,9 @@ type Input struct {
 	// Open gives the stored bytes of artifacts and the blobs of images, by their stored digest. Write reads image
 	// manifests twice and everything else once, and checks every byte.
 	Open func(stored Digest) (io.ReadCloser, error)
+	// Renewal leaves out what a host has that the same lock was installed on: programs, packages and images. The root is that
+	// of the whole bundle.
+	Renewal bool
 }
 
 // ImageInput is one container image: an entry of Role.Images and the descriptor of its platform's manifest. The manifest's
@@ -58,6 +61,7 @@ type pieces struct {
 	names map[Digest]string // what every blob is
 	blobs []StoredBlob      // sorted as in the tar, without the fixed ones
 	sizes map[Digest]int64
+	bulk  map[Digest]bool // what a renewal bundle leaves out
 }
 
 func (p *pieces) assemble(ctx context.Context) error {
@@ -66,7 +70,7 @@ func (p *pieces) assemble(ctx context.Context) error {
 	if err := role.Validate(); err != nil {
 		return err
 	}
-	p.sizes = map[Digest]int64{}
+	p.sizes, p.bulk = map[Digest]int64{}, map[Digest]bool{}
 	config, err := p.meta(MediaTypeRoleIndex, *role, "role index", MaxRoleIndexSize)
 	if err != nil {
 		return err
@@ -76,7 +80,7 @@ func (p *pieces) assemble(ctx context.Context) error {
 		return err
 	}
 	for _, a := range role.Artifacts {
-		if err := p.add(a.Blob.Stored, a.Blob.StoredSize, a.Name); err != nil {
+		if err := p.add(a.Blob.Stored, a.Blob.StoredSize, a.Name, a.Kind != KindText); err != nil {
 			return err
 		}
 	}
@@ -98,7 +102,7 @@ func (p *pieces) assemble(ctx context.Context) error {
 		return err
 	}
 	p.root, p.fixed = rootDesc.Digest, []Digest{rootDesc.Digest, manifest.Digest, config.Digest}
-	p.index, err = MarshalCanonical(topIndex(rootDesc, &root))
+	p.index, err = MarshalCanonical(topIndex(rootDesc, &root, p.in.Renewal))
 	if err == nil && len(p.index) > MaxIndexJSON {
 		err = fmt.Errorf("index.json: %d bytes are more than the limit of %d", len(p.index), MaxIndexJSON)
 	}
@@ -120,17 +124,18 @@ func (p *pieces) blob(mediaType string, data []byte, name string, limit int) (De
 	}
 	d := descriptorOf(mediaType, data)
 	p.data[d.Digest] = data
-	return d, p.add(d.Digest, d.Size, name)
+	return d, p.add(d.Digest, d.Size, name, false)
 }
 
-func (p *pieces) add(d Digest, size int64, name string) error {
+func (p *pieces) add(d Digest, size int64, name string, bulk bool) error {
 	if known, ok := p.sizes[d]; ok {
 		if known != size {
 			return fmt.Errorf("%s: %d bytes, but %s with the same digest has %d", name, size, p.names[d], known)
 		}
+		p.bulk[d] = p.bulk[d] && bulk
 		return nil
 	}
-	p.sizes[d], p.names[d] = size, name
+	p.sizes[d], p.names[d], p.bulk[d] = size, name, bulk
 	return nil
 }
 
@@ -186,7 +191,7 @@ func (p *pieces) image(ctx context.Context, img ImageInput, want Image) (Descrip
 		return Descriptor{}, err
 	}
 	for _, b := range blobs {
-		if err := p.add(b.Digest, b.Size, b.Name); err != nil {
+		if err := p.add(b.Digest, b.Size, b.Name, b.Bulk); err != nil {
 			return Descriptor{}, err
 		}
 	}
@@ -224,6 +229,9 @@ func (p *pieces) write(ctx context.Context, t *tarWriter) error {
 		}
 	}
 	for d, size := range p.sizes {
+		if p.in.Renewal && p.bulk[d] {
+			continue
+		}
 		p.blobs = append(p.blobs, StoredBlob{Digest: d, Size: size, Name: p.names[d]})
 	}
 	slices.SortFunc(p.blobs, StoredBlob.order)

@@ -94,6 +94,7 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 			job.Findings = append(job.Findings, r.Plan.conflicts(ctx, s.Host)...)
 		}
 	}
+	job.Findings = append(job.Findings, s.renewalFindings(ctx, job)...)
 	job.Findings = append(job.Findings, s.upgradeFindings(ctx, job)...)
 	refusedFirst(job.Findings)
 	return job, nil

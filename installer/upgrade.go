@@ -171,7 +171,7 @@ func (s *Session) planNewUpgrade(ctx context.Context, job *Job, r *RoleJob, in I
 			u.Restarts = append(u.Restarts, unit.Unit)
 		}
 	}
-	u.Drain = r.Plan.Role == bundle.RoleNode && (slices.ContainsFunc(u.Restarts, holdsPods) || changed[kindPackages+":"+bundle.RoleNode])
+	u.Drain = r.Plan.Role == bundle.RoleNode && drains(r.Plan, changed)
 	rec := upgradeRecord{Role: in.Role, IP: in.IP, From: u.From, To: u.To, State: upgradeBegun, Drain: u.Drain, Ailing: []string{}}
 	rec.Programs = replaced(old.Roles[0].Plan, r.Plan)
 	rec.Added, rec.Gone = onlyIn(r.Plan, old.Roles[0].Plan), onlyIn(old.Roles[0].Plan, r.Plan)

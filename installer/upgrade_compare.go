@@ -37,6 +37,21 @@ func holdsPods(unit string) bool {
 	return unit == "kubelet.service" || unit == "docker.service" || unit == "containerd.service"
 }
 
+// drains reports whether pods may feel the changes on their node. A kubelet that is started anew with other certificates
+// finds them as they were.
+func drains(p *Plan, changed map[string]bool) bool {
+	felt := map[string]bool{}
+	for what := range changed {
+		felt[what] = !strings.HasSuffix(what, ".pem") && !strings.HasSuffix(what, ".kubeconfig")
+	}
+	for _, step := range p.Steps() {
+		if u, ok := step.(*UnitStep); ok && holdsPods(u.Unit) && restarted(u, felt) {
+			return true
+		}
+	}
+	return changed[kindPackages+":"+bundle.RoleNode]
+}
+
 // replaced lists the old plan's programs that the new one replaces or does without.
 func replaced(old, now *Plan) []keptProgram {
 	stay := map[string]bundle.Digest{}

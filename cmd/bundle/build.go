@@ -12,6 +12,7 @@ import (
 )
 
 func newBuild(a *app) *cobra.Command {
+	var o builder.BuildOptions
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Fetch, check and render everything, and write dist/",
@@ -21,25 +22,32 @@ and SHA256SUMS. Without a bundle.lock it locks first; one that no longer fits
 cluster.yaml or the catalogue is an error. The same lock, cluster.yaml and pki/
 give the same bytes. An interrupted build goes on where it stopped.
 
+With --renewal: write renewal/ instead: small bundles of certificates and
+settings for hosts that were installed from the same bundle.lock. The same
+./install applies them, host by host; a host that lacks something of the whole
+bundle refuses and says what. Fingerprints are those of the whole bundles.
+
 In this release bundles hold the private keys of their hosts in the clear: dist/
 is readable by its owner only, and the stick must be guarded like the keys.
 
-With --json: dist, locked (it locked first), unchanged, bundles (role, path,
-root, size, hosts) and files (name, size, sha256).
+With --json: dist, renewal, locked (it locked first), unchanged, bundles (role,
+path, root, size, hosts) and files (name, size, sha256).
 
 ` + exitText,
 		Example: `  bundle build
-  bundle build --dir mysite --mirrors cn --parallel 8`,
+  bundle build --dir mysite --mirrors cn --parallel 8
+  bundle pki renew --expiring 90 && bundle build --renewal`,
 		Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.build(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.build(cmd.Context(), o) },
 	}
+	cmd.Flags().BoolVar(&o.Renewal, "renewal", false, "small bundles for hosts that have programs, packages and images already")
 	a.fetchFlags(cmd)
 	cmd.Flags().StringVar(&a.installer, "installer", "", "installer to put into dist/ (default: the program install beside this one)")
 	cmd.MarkFlagFilename("installer")
 	return cmd
 }
 
-func (a *app) build(ctx context.Context) error {
+func (a *app) build(ctx context.Context, what builder.BuildOptions) error {
 	o, err := a.site()
 	if err != nil {
 		return err
@@ -55,7 +63,7 @@ func (a *app) build(ctx context.Context) error {
 		return err
 	}
 	defer site.Close()
-	result, err := site.Build(ctx)
+	result, err := site.Build(ctx, what)
 	if err != nil {
 		return err
 	}
@@ -88,5 +96,9 @@ func (a *app) sayBuild(r *builder.BuildResult) {
 		a.console.Say("Nothing has changed: %s is as it was.", r.Dist)
 	}
 	a.console.Say("Copy %s to a stick. It holds the private keys of these hosts in the clear: guard it as you would guard the keys.", r.Dist)
+	if r.Renewal {
+		a.console.Say("On one host after the other, as root: ./install --role ROLE --ip IP. First etcd, one member after the other, then masters, then nodes.")
+		return
+	}
 	a.console.Say("On each host, as root: ./install --role ROLE --ip IP")
 }

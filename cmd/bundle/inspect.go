@@ -18,8 +18,9 @@ func newInspect(a *app) *cobra.Command {
 size and who vouched for it. Reads the bundle's index only; bundle verify reads
 every byte.
 
-With --json: file, size, root, packs (hosts whose keys are aboard) and index,
-the role index as the format's specification (bundle/FORMAT.md) has it.
+With --json: file, size, root, renewal (programs, packages and images are not
+aboard), packs (hosts whose keys are aboard) and index, the role index as the
+format's specification (bundle/FORMAT.md) has it.
 
 ` + exitText,
 		Example:           "  bundle inspect dist/node.bundle\n  bundle inspect --json dist/node.bundle",
@@ -31,11 +32,13 @@ the role index as the format's specification (bundle/FORMAT.md) has it.
 
 // inspected is what inspect prints for programs.
 type inspected struct {
-	File  string           `json:"file"`
-	Size  int64            `json:"size"`
-	Root  bundle.Digest    `json:"root"`
-	Packs []string         `json:"packs"` // hosts whose secrets are aboard
-	Index bundle.RoleIndex `json:"index"`
+	File  string        `json:"file"`
+	Size  int64         `json:"size"`
+	Root  bundle.Digest `json:"root"`
+	Packs []string      `json:"packs"` // hosts whose secrets are aboard
+	// Renewal: programs, packages and images are not aboard.
+	Renewal bool             `json:"renewal"`
+	Index   bundle.RoleIndex `json:"index"`
 }
 
 func (a *app) inspect(path string) error {
@@ -45,7 +48,7 @@ func (a *app) inspect(path string) error {
 	}
 	defer b.Close()
 	if a.console.JSON() {
-		return a.console.PrintJSON(inspected{path, b.Size, b.RootDigest, b.PackHosts(), b.Role})
+		return a.console.PrintJSON(inspected{File: path, Size: b.Size, Root: b.RootDigest, Packs: b.PackHosts(), Renewal: b.Renewal, Index: b.Role})
 	}
 	a.sayHead(b)
 	a.sayHosts(b)
@@ -63,6 +66,9 @@ func (a *app) sayHead(b *bundle.Bundle) {
 	say("root", "%s", b.RootDigest)
 	say("format", "%d", r.Format)
 	say("size", "%s", console.Bytes(b.Size))
+	if b.Renewal {
+		say("renewal", "certificates and settings; programs, packages and images must be on the host")
+	}
 	say("platform", "%s/%s, packages for %s", r.Platform.OS, r.Platform.Arch, r.Platform.Family)
 	say("cluster", "%s, id %s", r.Cluster.Name, r.Cluster.ID)
 	say("serial", "%d (%s)", r.Cluster.Serial, time.Unix(r.Cluster.Serial, 0).UTC().Format(time.RFC3339))

@@ -94,7 +94,8 @@ until: when the old and the new one end).
 
 ` + exitText,
 		Example: `  bundle pki renew --expiring 90
-  bundle pki renew --role etcd --host node01`,
+  bundle pki renew --role etcd --host node01
+  bundle build --renewal                       # small bundles with them`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if days < 0 || days > 36500 || cmd.Flags().Changed("expiring") && days == 0 {
@@ -125,6 +126,6 @@ func (a *app) renewPKI(ctx context.Context, o builder.RenewOptions) error {
 	}
 	a.console.Table([]string{"HOST", "CERTIFICATE", "WAS UNTIL", "IS UNTIL"}, rows)
 	a.console.Say("The old ones are kept in %s.", r.Kept)
-	a.console.Say("Next: bundle build, and the new stick's ./install on these hosts, one at a time.")
+	a.console.Say("Next: bundle build --renewal (small, for hosts that have the rest) or bundle build, then ./install on one host after the other.")
 	return a.printJSON(r)
 }

@@ -71,10 +71,18 @@ func (a *app) verifyOne(ctx context.Context, path string, deep bool) (verified, 
 		return v, []error{err}
 	}
 	defer b.Close()
-	v.Role, v.Root, v.Blobs, v.Size = b.Role.Role, &b.RootDigest, len(b.Blobs()), b.Size
+	v.Role, v.Root, v.Size = b.Role.Role, &b.RootDigest, b.Size
+	for _, s := range b.Blobs() {
+		if !b.Renewal || !s.Bulk {
+			v.Blobs++
+		}
+	}
 	faults := b.Verify(ctx, a.console.Progress())
 	if len(faults) == 0 && deep {
 		faults = b.VerifyContent(ctx, a.console.Progress())
+	}
+	if b.Renewal {
+		a.console.Say("%s is a renewal bundle: programs, packages and images are not in it", path)
 	}
 	if b.IsDir {
 		a.console.Say("%s is a directory: only what was carried to a host is in it", path)

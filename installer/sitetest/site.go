@@ -95,6 +95,9 @@ func (s *Site) Now() time.Time { return s.time }
 // Bundle is the path of a role's bundle.
 func (s *Site) Bundle(role string) string { return filepath.Join(s.dir, role+".bundle") }
 
+// Renewal is the path of the same bundle without what hosts have already.
+func (s *Site) Renewal(role string) string { return filepath.Join(s.dir, role+"-renewal.bundle") }
+
 // Reset makes the hosts new and the cluster empty, with the same bundles: what tests do that install many times.
 func (s *Site) Reset(t testing.TB) {
 	t.Helper()
@@ -254,14 +257,17 @@ func (s *Site) write(t testing.TB, role string) {
 		}
 		return io.NopCloser(strings.NewReader(string(data))), nil
 	}
-	f, err := os.Create(s.Bundle(role))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := bundle.Write(context.Background(), f, in); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
+	for path, renewal := range map[string]bool{s.Bundle(role): false, s.Renewal(role): true} {
+		in.Renewal = renewal
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bundle.Write(context.Background(), f, in); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -1,0 +1,98 @@
+package installer
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"offgrid/installer/host"
+)
+
+// mostMissing is how many missing things a finding names: more do not help.
+const mostMissing = 4
+
+// renewalFindings insists that what renewal bundles leave out is on the host, byte for byte: packages and images where an
+// earlier bundle was carried to, programs in their places. Otherwise the host would end half new.
+func (s *Session) renewalFindings(ctx context.Context, job *Job) []Finding {
+	var found []Finding
+	for i := range job.Roles {
+		r := &job.Roles[i]
+		if !r.Bundle.Renewal || r.Plan == nil || r.Plan.Upgrade != nil && r.Plan.Upgrade.PutBack {
+			continue // a put-back needs nothing of the bundle that the operator brought
+		}
+		found = append(found, s.renewalBase(ctx, r)...)
+	}
+	return found
+}
+
+// renewalBase judges one role.
+func (s *Session) renewalBase(ctx context.Context, r *RoleJob) []Finding {
+	role := r.Plan.Role
+	whole := fmt.Sprintf("./install --role %s --ip %s   (from the medium with the whole bundle, which `bundle build` makes)", role, r.Plan.Host.IP)
+	const why = "a renewal bundle brings certificates and settings; programs, packages and images it builds on"
+	installed, err := InstalledRoles(s.Host)
+	if err == nil && !slices.ContainsFunc(installed, func(in Installed) bool { return in.Role == role }) {
+		found := usage("renewal-first", "the role "+role+" is not installed on this host, and this is a renewal bundle", r.Bundle.Path, why, whole)
+		found[0].Role = role
+		return found
+	}
+	var missing []string
+	if err == nil {
+		missing, err = s.leftBehind(ctx, r)
+	}
+	if err != nil {
+		missing = []string{err.Error()}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	names := strings.Join(missing[:min(len(missing), mostMissing)], ", ")
+	if more := len(missing) - mostMissing; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	found := usage("renewal-base", "this renewal bundle does not fit what is installed: the host lacks "+names, r.Bundle.Path, why, whole)
+	found[0].Role = role
+	return found
+}
+
+// leftBehind names what the bundle left out and the host does not have as the whole bundle would have brought it.
+func (s *Session) leftBehind(ctx context.Context, r *RoleJob) ([]string, error) {
+	var missing []string
+	for _, step := range r.Plan.Steps() {
+		carry, ok := step.(*CarryStep)
+		if !ok {
+			continue
+		}
+		for _, blob := range r.Bundle.CarriedBlobs(carry.pack()) {
+			if r.Bundle.HasStored(blob.Digest) {
+				continue
+			}
+			has, err := carry.target(s.Host).Has(ctx, blob)
+			if err != nil {
+				return nil, err
+			}
+			if !has {
+				missing = append(missing, blob.Name)
+			}
+		}
+	}
+	for _, f := range programSteps(r.Plan) {
+		now, err := f.Check(ctx, s.Host)
+		if err != nil {
+			return nil, err
+		}
+		if now.State != Satisfied {
+			missing = append(missing, programMissing(s.Host, f))
+		}
+	}
+	return missing, nil
+}
+
+// programMissing says what is in a program's place instead of it.
+func programMissing(h host.Host, f *FileStep) string {
+	if there, err := host.Exists(h, f.Path); err != nil || there {
+		return f.Path + " as it was built (" + f.Why + ")"
+	}
+	return f.Path
+}
