@@ -116,8 +116,10 @@ func ownProgram(index *bundle.RoleIndex, l Listener) bool {
 
 // checkOverlap finds networks of this host that the cluster's own addresses would hide.
 func checkOverlap(in *PreflightInput, r *RoleInput) []Finding {
-	if in.Previous.Clusters[bundle.RoleNode] == r.Index.Cluster.ID {
-		return nil // the cluster's own routes are here already
+	for _, role := range []string{bundle.RoleNode, bundle.RoleMaster} {
+		if in.Previous.Clusters[role] == r.Index.Cluster.ID {
+			return nil // the cluster's own routes are here already: a node's to pods, a master's to the pods of all nodes
+		}
 	}
 	var found []Finding
 	for _, inside := range []struct{ cidr, key, what string }{

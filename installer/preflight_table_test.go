@@ -137,6 +137,10 @@ func networkCases() []preflightCase {
 			in.Facts.Routes = append(in.Facts.Routes, Route{"eth0", netip.MustParsePrefix("10.244.1.0/24")})
 			in.Previous.Clusters = map[string]string{"node": "c0ffee"}
 		}},
+		{name: "a master's own routes", role: "etcd", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) {
+			in.Facts.Routes = append(in.Facts.Routes, Route{"eth0", netip.MustParsePrefix("10.244.1.0/24")})
+			in.Previous.Clusters = map[string]string{"master": "c0ffee"}
+		}},
 		{name: "modules missing", role: "node", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) {
 			in.Facts.Modules = map[string]bool{"br_netfilter": false, "ip_vs": false, "ip_vs_rr": true}
 		}, want: []string{"ipvs-missing", "module-missing"}, text: "br_netfilter"},
