@@ -43,7 +43,7 @@ func (s *Session) Check(ctx context.Context, req CheckRequest) ([]HealthLine, er
 	limited, cancel := context.WithTimeout(ctx, req.Timeout)
 	defer cancel()
 	c := newClusterCheck(s, jobs[0].Roles[0], true)
-	lines := s.takeLooks(limited, bundle.RoleMaster, s.masterLooks(c.r))
+	lines := s.takeLooks(limited, bundle.RoleMaster, append(s.masterLooks(c.r), s.certificateLooks(c.r)...))
 	lines = append(lines, c.run(limited, req.Keep, checkRemoval)...)
 	return lines, ctx.Err()
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -16,7 +17,18 @@ import (
 )
 
 // expiryWarning is how long before its end a certificate is warned of: renewing takes a trip to the site.
-const expiryWarning = 60 * 24 * time.Hour
+const (
+	expiryDays    = 90
+	expiryWarning = expiryDays * 24 * time.Hour
+)
+
+// States of a certificate.
+const (
+	certificateOK      = "ok"
+	certificateSoon    = "soon"
+	certificateExpired = "expired"
+	certificateEarly   = "early"
+)
 
 // CertificateStatus is a certificate on this host.
 type CertificateStatus struct {
@@ -24,7 +36,7 @@ type CertificateStatus struct {
 	Name    string    `json:"name"` // common name
 	Expires time.Time `json:"expires"`
 	Days    int       `json:"days"`  // left, negative when it has expired
-	State   string    `json:"state"` // "ok", "soon" (fewer than 60 days) or "expired"
+	State   string    `json:"state"` // "ok", "soon" (fewer than 90 days), "expired" or "early" (not valid yet)
 }
 
 // MemberStatus is a member of etcd as seen from this host.
@@ -47,10 +59,11 @@ type VIPStatus struct {
 	Text    string `json:"text"`    // what is wrong; "" when nothing is
 }
 
-// certificates lists the certificates that the role has placed on this host, and those that kubelet got, soonest end first.
+// certificates lists the certificates that the role has placed on this host, those in kubeconfigs as well, and those that
+// kubelet got, soonest end first.
 func (s *Session) certificates(r RoleJob) []CertificateStatus {
 	var paths []string
-	for _, c := range packCertificates(&r.Input) {
+	for _, c := range slices.Concat(packCertificates(&r.Input), kubeconfigCertificates(&r.Input)) {
 		paths = append(paths, c.path)
 	}
 	for path, text := range r.Input.Texts {
@@ -79,9 +92,12 @@ func (s *Session) certificates(r RoleJob) []CertificateStatus {
 	return found
 }
 
-// expiryOf reads the first certificate of a file.
+// expiryOf reads the first certificate of a file, or that of a kubeconfig's user.
 func expiryOf(data []byte, now time.Time) (CertificateStatus, bool) {
 	pair, _ := splitPair(data)
+	if pair == nil {
+		pair = kubeconfigCertificate(data)
+	}
 	block, _ := pem.Decode(pair)
 	if block == nil {
 		return CertificateStatus{}, false
@@ -91,14 +107,57 @@ func expiryOf(data []byte, now time.Time) (CertificateStatus, bool) {
 		return CertificateStatus{}, false
 	}
 	left := cert.NotAfter.Sub(now)
-	c := CertificateStatus{Name: cert.Subject.CommonName, Expires: cert.NotAfter.UTC(), Days: int(left / (24 * time.Hour)), State: "ok"}
-	switch {
+	return CertificateStatus{Name: cert.Subject.CommonName, Expires: cert.NotAfter.UTC(), Days: int(left / (24 * time.Hour)), State: certificateState(cert, now)}, true
+}
+
+// certificateState judges a certificate.
+func certificateState(cert *x509.Certificate, now time.Time) string {
+	switch left := cert.NotAfter.Sub(now); {
 	case left <= 0:
-		c.State = "expired"
+		return certificateExpired
+	case now.Before(cert.NotBefore):
+		return certificateEarly
 	case left < expiryWarning:
-		c.State = "soon"
+		return certificateSoon
 	}
-	return c, true
+	return certificateOK
+}
+
+// renewCommand is what makes certificates anew, on the machine with internet.
+func renewCommand() string {
+	return fmt.Sprintf("on the machine with internet: bundle pki renew --expiring %d && bundle build --renewal", expiryDays)
+}
+
+// certificateLooks looks at how long what lies on this host is good for. What ends soon works still, and is said.
+func (s *Session) certificateLooks(r RoleJob) []look {
+	return []look{{"certificates", 0, func(context.Context) (string, bool) { return judgeCertificates(s.certificates(r)) }}}
+}
+
+// judgeCertificates sums up certificates that are sorted by their ends.
+func judgeCertificates(all []CertificateStatus) (text string, ok bool) {
+	var over, early, soon []string
+	for _, c := range all {
+		line := fmt.Sprintf("%s (%s)", c.Path, utc(c.Expires))
+		switch c.State {
+		case certificateExpired:
+			over = append(over, line)
+		case certificateEarly:
+			early = append(early, c.Path)
+		case certificateSoon:
+			soon = append(soon, line)
+		}
+	}
+	switch {
+	case len(over) > 0:
+		return "expired: " + strings.Join(over, ", ") + "; if the clock is right, " + renewCommand(), false
+	case len(early) > 0:
+		return "not valid yet: " + strings.Join(early, ", ") + "; this host's clock is behind; look at: date; chronyc tracking", false
+	case len(soon) > 0:
+		return fmt.Sprintf("%d of %d end within %d days, the first is %s; %s", len(soon), len(all), expiryDays, soon[0], renewCommand()), true
+	case len(all) == 0:
+		return "none is on this host", true
+	}
+	return fmt.Sprintf("%d, the first ends in %d days", len(all), all[0].Days), true
 }
 
 // etcdStatuses asks every planned member, from a host that may.

@@ -48,6 +48,7 @@ func (s *Session) Health(ctx context.Context, r RoleJob) []HealthLine {
 	case bundle.RoleLB:
 		looks = append(looks, s.balancerLooks(r)...)
 	}
+	looks = append(looks, s.certificateLooks(r)...)
 	return s.takeLooks(ctx, r.Plan.Role, looks)
 }
 

@@ -159,7 +159,7 @@ func checkClock(in *PreflightInput, _ *RoleInput) []Finding {
 		if r.Index.Cluster.NotBefore.After(floor) {
 			floor, why = r.Index.Cluster.NotBefore, "the bundle was made later than that"
 		}
-		for _, c := range packCertificates(&r) {
+		for _, c := range slices.Concat(packCertificates(&r), kubeconfigCertificates(&r)) {
 			if c.cert.NotBefore.After(floor) {
 				floor, why = c.cert.NotBefore, "the certificate "+c.path+" is not valid before "+utc(c.cert.NotBefore)
 			}

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"net"
 	"net/url"
 	"regexp"
@@ -67,6 +68,58 @@ func packCertificates(r *RoleInput) []packCert {
 	return found
 }
 
+// kubeconfigCertificates returns the certificates that the pack's kubeconfigs hold.
+func kubeconfigCertificates(r *RoleInput) []packCert {
+	if r.Pack == nil {
+		return nil
+	}
+	var found []packCert
+	for _, f := range r.Pack.Files {
+		if !isKubeconfig(f.Path) {
+			continue
+		}
+		block, _ := pem.Decode(kubeconfigCertificate(f.Data))
+		if block == nil {
+			continue // one with a token
+		}
+		if cert, err := x509.ParseCertificate(block.Bytes); err == nil {
+			found = append(found, packCert{path: f.Path, cert: cert, pem: pem.EncodeToMemory(block)})
+		}
+	}
+	return found
+}
+
+// kubeconfigCertificate is the certificate, in PEM, that a kubeconfig holds itself; nil when there is none.
+func kubeconfigCertificate(data []byte) []byte {
+	return parseKubeconfig(data, func(string) []byte { return nil }).cert
+}
+
+func isKubeconfig(name string) bool {
+	return strings.HasSuffix(name, ".kubeconfig") || strings.HasSuffix(name, "/.kube/config")
+}
+
+// checkEnds speaks of what is over or soon will be. What is not valid yet is the clock's affair.
+func checkEnds(in *PreflightInput, r *RoleInput) []Finding {
+	var found []Finding
+	var soon []packCert
+	for _, c := range slices.Concat(packCertificates(r), kubeconfigCertificates(r)) {
+		switch certificateState(c.cert, in.Facts.Now) {
+		case certificateExpired:
+			found = append(found, usage("certificate-expired", c.path+" expired at "+utc(c.cert.NotAfter), c.path,
+				"nobody accepts it any more; this host's clock says "+utc(in.Facts.Now),
+				"if the clock is right, on the machine with internet: bundle pki renew && bundle build   (else: date -u -s 'YYYY-MM-DD HH:MM:SS')")...)
+		case certificateSoon:
+			soon = append(soon, c)
+		}
+	}
+	if len(soon) == 0 {
+		return found
+	}
+	first := slices.MinFunc(soon, func(a, b packCert) int { return a.cert.NotAfter.Compare(b.cert.NotAfter) })
+	return append(found, warning("certificate-ends", fmt.Sprintf("%d of the certificates in the bundle end within %d days, the first at %s", len(soon), expiryDays, utc(first.cert.NotAfter)),
+		first.path, "the cluster stops when they end, and new ones need another trip", renewCommand())...)
+}
+
 // checkCertificates looks at what the connections of this host will be judged by. A fault here was made by the build.
 func checkCertificates(in *PreflightInput, r *RoleInput) []Finding {
 	all := packCertificates(r)
@@ -81,16 +134,12 @@ func checkCertificates(in *PreflightInput, r *RoleInput) []Finding {
 	}
 	var found []Finding
 	for _, c := range all {
-		if in.Facts.Now.After(c.cert.NotAfter) {
-			found = append(found, usage("certificate-expired", c.path+" expired at "+utc(c.cert.NotAfter), c.path, "nobody accepts it any more",
-				"if the clock is right, on the machine with internet: bundle pki renew && bundle build")...)
-		}
 		if c.cert.IsCA {
 			continue
 		}
 		found = append(found, checkLeaf(in, r, c, pool)...)
 	}
-	return found
+	return append(found, checkEnds(in, r)...)
 }
 
 const rebuild = "bundle build"
@@ -205,7 +254,7 @@ func checkKubeconfigs(_ *PreflightInput, r *RoleInput) []Finding {
 	}
 	var found []Finding
 	for _, f := range r.Pack.Files {
-		if !strings.HasSuffix(f.Path, ".kubeconfig") && !strings.HasSuffix(f.Path, "/.kube/config") {
+		if !isKubeconfig(f.Path) {
 			continue
 		}
 		m := regexp.MustCompile(serverLinePattern).FindSubmatch(f.Data)

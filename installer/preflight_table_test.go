@@ -181,7 +181,21 @@ func bundleCases() []preflightCase {
 		}, want: []string{"certificate-endpoint"}, text: "is not for 20.0.0.100"},
 		{name: "certificate expired", role: "etcd", make: func(t *testing.T, ca *pfCA, in *PreflightInput) {
 			pfLeaf(t, ca, in, func(c *x509.Certificate) { c.NotAfter = pfNow().Add(-time.Minute) })
-		}, want: []string{"certificate-expired"}},
+		}, want: []string{"certificate-expired"}, text: "/opt/etcd/ssl/server.pem expired at 2026-03-01 11:59:00 UTC",
+			fix: "if the clock is right, on the machine with internet: bundle pki renew && bundle build   (else: date -u -s 'YYYY-MM-DD HH:MM:SS')"},
+		{name: "certificate that ends soon", role: "etcd", make: func(t *testing.T, ca *pfCA, in *PreflightInput) {
+			pfLeaf(t, ca, in, func(c *x509.Certificate) { c.NotAfter = pfNow().AddDate(0, 0, 89) })
+		}, want: []string{"certificate-ends"}, text: "1 of the certificates in the bundle end within 90 days, the first at 2026-05-29 12:00:00 UTC",
+			fix: "on the machine with internet: bundle pki renew --expiring 90 && bundle build --renewal"},
+		{name: "certificate that does not end soon", role: "etcd", make: func(t *testing.T, ca *pfCA, in *PreflightInput) {
+			pfLeaf(t, ca, in, func(c *x509.Certificate) { c.NotAfter = pfNow().AddDate(0, 0, 91) })
+		}},
+		{name: "kubeconfig whose certificate expired", role: "node", make: func(t *testing.T, ca *pfCA, in *PreflightInput) {
+			pfKubeconfig(t, ca, in, func(c *x509.Certificate) { c.NotAfter = pfNow().Add(-time.Minute) })
+		}, want: []string{"certificate-expired"}, text: "/opt/kubernetes/cfg/kube-proxy.kubeconfig expired"},
+		{name: "kubeconfig whose certificate is not valid yet", role: "node", make: func(t *testing.T, ca *pfCA, in *PreflightInput) {
+			pfKubeconfig(t, ca, in, func(c *x509.Certificate) { c.NotBefore = pfNow().Add(2 * time.Hour) })
+		}, want: []string{"clock-behind"}, text: "the clock says 2026-03-01 12:00:00 UTC", fix: "date -u -s '2026-03-01 14:01:00'"},
 		{name: "certificate of another authority", role: "etcd", make: func(t *testing.T, _ *pfCA, in *PreflightInput) { pfLeaf(t, newPFCA(t), in, nil) },
 			want: []string{"certificate-chain"}},
 		{name: "key of another certificate", role: "etcd", make: func(t *testing.T, ca *pfCA, in *PreflightInput) {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -184,6 +185,15 @@ func pfLeaf(t *testing.T, ca *pfCA, in *PreflightInput, edit func(*x509.Certific
 			in.Roles[0].Pack.Files[i].Data, in.Roles[0].Pack.Files[i+1].Data = cert, key
 		}
 	}
+}
+
+// pfKubeconfig gives the first role's pack a kubeconfig with a certificate.
+func pfKubeconfig(t *testing.T, ca *pfCA, in *PreflightInput, edit func(*x509.Certificate)) {
+	t.Helper()
+	cert, key := ca.leaf(t, edit)
+	b64 := base64.StdEncoding.EncodeToString
+	in.Roles[0].Pack.Files = append(in.Roles[0].Pack.Files, hostpack.File{Path: "/opt/kubernetes/cfg/kube-proxy.kubeconfig", Mode: 0o600,
+		Data: []byte("server: https://20.0.0.100:6443\nclient-certificate-data: " + b64(cert) + "\nclient-key-data: " + b64(key) + "\n")})
 }
 
 // pfPackFile replaces the content of the files of the first role's pack whose path ends so.

@@ -38,7 +38,7 @@ func healthNames() map[string]bool {
 	for _, role := range []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode} {
 		r := RoleJob{Input: RoleInput{Index: pfIndex(role), Texts: map[string][]byte{"/opt/kubernetes/cfg/kube-scheduler": []byte("--port=10251")}},
 			Plan: &Plan{Role: role, Host: pfHosts()[0]}}
-		for _, l := range append(append(s.etcdLooks(r), s.masterLooks(r)...), s.nodeLooks(r)...) {
+		for _, l := range slices.Concat(s.etcdLooks(r), s.masterLooks(r), s.nodeLooks(r), s.certificateLooks(r)) {
 			names[l.name] = true
 		}
 	}

@@ -71,13 +71,15 @@ func (a *app) statusOf(r installer.RoleStatus) {
 			ok++
 		case "expired":
 			a.say("  ", fmt.Sprintf("EXPIRED %s, since %s", c.Path, c.Expires.Format("2006-01-02")))
+		case "early":
+			a.say("  ", fmt.Sprintf("WARNING %s is not valid yet: this host's clock is behind", c.Path))
 		default:
 			a.say("  ", fmt.Sprintf("WARNING %s expires in %d days, on %s", c.Path, c.Days, c.Expires.Format("2006-01-02")))
 		}
 	}
 	if len(r.Certificates) > 0 {
 		first := r.Certificates[0]
-		a.say("  ", fmt.Sprintf("%d of %d certificates are valid for 60 days and more; the first ends on %s", ok, len(r.Certificates), first.Expires.Format("2006-01-02")))
+		a.say("  ", fmt.Sprintf("%d of %d certificates are valid for 90 days and more; the first ends on %s", ok, len(r.Certificates), first.Expires.Format("2006-01-02")))
 	}
 	for _, m := range r.Etcd {
 		state := "healthy, " + m.Version
