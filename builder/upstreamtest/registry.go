@@ -26,6 +26,7 @@ type Image struct {
 	Type       string // of the manifest: DockerManifest or OCIManifest
 	List       string // DockerList or OCIIndex when the tag names a list for linux/amd64 and linux/arm64; "": none
 	Layers     [][]byte
+	Unnamed    int // layers at the end that the config does not name
 }
 
 // Pushed is where things of an Image are.
@@ -70,12 +71,16 @@ func (u *Upstream) pushPlatform(img Image, arch string) (Pushed, descriptor) {
 	if img.Type == OCIManifest {
 		configType, layerType = ociConfig, ociLayer
 	}
-	for _, content := range img.Layers {
+	diffIDs := []bundle.Digest{}
+	for i, content := range img.Layers {
+		if i < len(img.Layers)-img.Unnamed {
+			diffIDs = append(diffIDs, bundle.DigestOf(content))
+		}
 		d := u.put(img.Repository, layerType, gzipped(content))
 		layers = append(layers, d)
 		p.Layers = append(p.Layers, d.Digest)
 	}
-	config := u.put(img.Repository, configType, encode(map[string]any{"architecture": arch, "os": "linux", "rootfs": map[string]any{"type": "layers"}}))
+	config := u.put(img.Repository, configType, encode(map[string]any{"architecture": arch, "os": "linux", "rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs}}))
 	p.Config = config.Digest
 	// Indented as docker does: whoever writes the manifest anew changes its digest.
 	m, err := json.MarshalIndent(map[string]any{"schemaVersion": 2, "mediaType": img.Type, "config": config, "layers": layers}, "", "   ")
@@ -97,6 +102,13 @@ func (u *Upstream) blob(repo, kind string, d bundle.Digest) []byte {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.files[fmt.Sprintf("/v2/%s/%s/%s", repo, kind, d)]
+}
+
+// Content is what is served at a path.
+func (u *Upstream) Content(path string) []byte {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.files[path]
 }
 
 func (u *Upstream) manifest(repo, ref, kind string, content []byte) {

@@ -152,17 +152,39 @@ func (p *Puller) checkPlatform(ctx context.Context, img *Image, base string, pla
 	if err := p.get(ctx, img.Ref+" config", base, img.Config); err != nil {
 		return err
 	}
-	f, err := p.client.Store().Open(img.Config.Digest)
+	config, err := p.config(img)
 	if err != nil {
 		return err
+	}
+	if err := sameLayers(config, img); err != nil {
+		return err
+	}
+	if config.OS != platform.OS || config.Architecture != platform.Arch {
+		return fmt.Errorf("it is for %s/%s, want %s/%s", config.OS, config.Architecture, platform.OS, platform.Arch)
+	}
+	return nil
+}
+
+// config reads the image's config from the store.
+func (p *Puller) config(img *Image) (*v1.ConfigFile, error) {
+	f, err := p.client.Store().Open(img.Config.Digest)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
 	config, err := v1.ParseConfigFile(f)
 	if err != nil {
-		return fmt.Errorf("config %s: %w", img.Config.Digest, err)
+		return nil, fmt.Errorf("config %s: %w", img.Config.Digest, err)
 	}
-	if config.OS != platform.OS || config.Architecture != platform.Arch {
-		return fmt.Errorf("it is for %s/%s, want %s/%s", config.OS, config.Architecture, platform.OS, platform.Arch)
+	return config, nil
+}
+
+// sameLayers insists that config and manifest speak of the same number of layers: docker refuses others when it loads them, and that
+// would be on the site.
+func sameLayers(config *v1.ConfigFile, img *Image) error {
+	if named := len(config.RootFS.DiffIDs); named != len(img.Layers) {
+		return fmt.Errorf("its config %s names %d layers (diff_ids), its manifest %s has %d: docker would refuse to load it; take another tag or digest of the image",
+			img.Config.Digest.Short(), named, img.Manifest.Digest.Short(), len(img.Layers))
 	}
 	return nil
 }
@@ -222,6 +244,12 @@ func (p *Puller) Pull(ctx context.Context, img *Image) error {
 		}
 		return p.get(ctx, fmt.Sprintf("%s layer %d of %d", img.Ref, i-1, len(img.Layers)), base, img.Layers[i-2])
 	})
+	if err == nil { // a lock may be older than this check
+		var config *v1.ConfigFile
+		if config, err = p.config(img); err == nil {
+			err = sameLayers(config, img)
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("pulling image %s: %w", img.Ref, err)
 	}

@@ -133,6 +133,31 @@ func TestAnImagesFaultsAreNamed(t *testing.T) {
 	}
 }
 
+func TestAConfigThatNamesOtherLayersThanItsManifestIsRefused(t *testing.T) {
+	for _, kind := range []string{upstreamtest.DockerManifest, upstreamtest.OCIManifest} {
+		u, _, p := setup(t)
+		pushed := u.Push(upstreamtest.Image{Repository: "pause", Tag: "3.2", Type: kind, Layers: layers(), Unnamed: 1})
+		_, err := p.Resolve(t.Context(), "k8s.gcr.io/pause:3.2", host(u)+"/pause:3.2", "", platform())
+		want := "resolving image k8s.gcr.io/pause:3.2: its config " + pushed.Config.Short() + " names 1 layers (diff_ids), its manifest " + pushed.Manifest.Short() +
+			" has 2: docker would refuse to load it; take another tag or digest of the image"
+		if err == nil || err.Error() != want {
+			t.Errorf("error:\n got %v\nwant %s", err, want)
+		}
+		// A lock that was made before this was looked at.
+		blob := func(kind string, d bundle.Digest) image.Blob {
+			return image.Blob{MediaType: kind, Digest: d, Size: int64(len(u.Content("/v2/pause/blobs/" + d.String())))}
+		}
+		img := &image.Image{Ref: "k8s.gcr.io/pause:3.2", URL: u.URL + "/v2/pause/manifests/" + pushed.Manifest.String(),
+			Manifest: image.Blob{MediaType: kind, Digest: pushed.Manifest}, Config: blob("config", pushed.Config)}
+		for _, d := range pushed.Layers {
+			img.Layers = append(img.Layers, blob("layer", d))
+		}
+		if err := p.Pull(t.Context(), img); err == nil || !strings.Contains(err.Error(), "names 1 layers (diff_ids)") {
+			t.Errorf("pulling: %v", err)
+		}
+	}
+}
+
 func TestAnotherPlatformIsRefused(t *testing.T) {
 	u, _, p := setup(t)
 	u.Push(upstreamtest.Image{Repository: "pause", Tag: "list", Type: upstreamtest.DockerManifest, List: upstreamtest.DockerList, Layers: layers()})
