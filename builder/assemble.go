@@ -140,27 +140,6 @@ func (a *assembly) programs(*render.Role) error {
 	return nil
 }
 
-// packages takes the RPMs of the role's sets. Two sets may name the same one.
-func (a *assembly) packages(*render.Role) error {
-	for _, set := range a.selection.Sets {
-		if !slices.Contains(a.spec.PackageSets, set.ID) {
-			continue
-		}
-		for _, wanted := range set.Packages {
-			p, ok := a.materials.Packages[wanted.Name]
-			art, fetched := a.materials.Artifact(p.Artifact)
-			if !ok || !fetched {
-				return fmt.Errorf("package %q of set %q: the lock does not have it", wanted.Name, set.ID)
-			}
-			if !a.used[art.Name] {
-				a.take(art)
-				a.in.Role.Packages = append(a.in.Role.Packages, p)
-			}
-		}
-	}
-	return nil
-}
-
 func (a *assembly) images(*render.Role) error {
 	for _, ref := range a.spec.Images {
 		image, ok := a.materials.Images[ref]

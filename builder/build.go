@@ -126,7 +126,7 @@ func (s *Site) currentLock(ctx context.Context) (lock *Lock, made bool, err erro
 	if err != nil {
 		return nil, made, err
 	}
-	return lock, made, lock.Check(s.cluster, s.opts.Catalogue)
+	return lock, made, lock.Check(s.cluster, s.opts.Catalogue, s.baseline)
 }
 
 // checkInstaller looks whether the file is a static Linux program for the hosts' processor. It is not run.

@@ -89,16 +89,19 @@ func digestFile(path string) (d bundle.Digest, size int64, err error) {
 }
 
 // readLimited reads a text file whole, if it is not larger than any such file can sensibly be.
-func readLimited(path string) ([]byte, error) {
+func readLimited(path string) ([]byte, error) { return readAtMost(path, maxYAML) }
+
+// readAtMost reads a file of at most limit bytes.
+func readAtMost(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
 	var b bytes.Buffer
-	n, err := b.ReadFrom(io.LimitReader(f, maxYAML+1))
-	if err == nil && n > maxYAML {
-		err = fmt.Errorf("more than %d bytes", int64(maxYAML))
+	n, err := b.ReadFrom(io.LimitReader(f, limit+1))
+	if err == nil && n > limit {
+		err = fmt.Errorf("more than %d bytes", limit)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %q: %w", path, err)

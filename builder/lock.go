@@ -7,7 +7,7 @@ import (
 )
 
 // LockSchema is the number of the lock file's form.
-const LockSchema = 1
+const LockSchema = 2
 
 // Lock names every byte that a build may ship. Only `bundle lock` decides what stands in it; people review its diff.
 type Lock struct {
@@ -15,6 +15,7 @@ type Lock struct {
 	Date      time.Time     `yaml:"date"`      // when it was made, UTC, whole seconds; hosts whose clock is before it are refused
 	Catalogue bundle.Digest `yaml:"catalogue"` // of the catalogue's bytes
 	Request   bundle.Digest `yaml:"request"`   // of what the cluster file asks the lock for: versions, roles, images, packages
+	Baseline  bundle.Digest `yaml:"baseline"`  // of what the hosts have already (see bundle.Baseline)
 	Entries   []LockEntry   `yaml:"entries"`   // sorted by ID
 }
 
@@ -50,6 +51,17 @@ type LockPackage struct {
 	Release    string `yaml:"release"`
 	Arch       string `yaml:"arch"`
 	Repository string `yaml:"repository"` // id in the catalogue
+	// Key is the fingerprint of the key that signed it; "" when its digest in the catalogue vouches for it.
+	Key   string   `yaml:"key,omitempty"`
+	Roles []string `yaml:"roles"` // whose hosts get it, sorted
+	// Kernel says that it is installed beside older versions of itself.
+	Kernel bool `yaml:"kernel,omitempty"`
+	// Why it is here: the package sets of the catalogue that want it, or else the package that needs it first, and what of it.
+	Sets     []string `yaml:"sets,omitempty"`
+	NeededBy string   `yaml:"neededBy,omitempty"`
+	Needs    string   `yaml:"needs,omitempty"` // "container-selinux >= 2:2.74"
+	// Replaces are packages of the baseline that it takes the place of.
+	Replaces []string `yaml:"replaces,omitempty"`
 }
 
 // LockImage pins a container image for one platform. All blobs are kept byte for byte as the registry serves them.

@@ -224,8 +224,8 @@ func TestAStaleLockSaysWhatChanged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &builder.Lock{Catalogue: bundle.DigestOf([]byte("one")), Request: request}
-	if err := l.Check(c, []byte("one")); err != nil {
+	l := &builder.Lock{Catalogue: bundle.DigestOf([]byte("one")), Request: request, Baseline: bundle.DigestOf(nil)}
+	if err := l.Check(c, []byte("one"), nil); err != nil {
 		t.Error(err)
 	}
 	other := &cluster.File{Hosts: []cluster.Host{{Roles: []string{"etcd", "node"}}}}
@@ -234,17 +234,17 @@ func TestAStaleLockSaysWhatChanged(t *testing.T) {
 		cat, want string
 	}{
 		{c, "two", `bundle.lock is stale: the catalogue has changed since it was made; run "bundle lock" and review what changes`},
-		{other, "one", `bundle.lock is stale: the versions, roles, pod network or extra images in cluster.yaml have changed since it was made; run "bundle lock" and review what changes`},
-		{other, "two", `bundle.lock is stale: the catalogue has changed, and the versions, roles, pod network or extra images in cluster.yaml have changed since it was made; run "bundle lock" and review what changes`},
+		{other, "one", `bundle.lock is stale: the versions, roles, kernel, pod network or extra images in cluster.yaml have changed since it was made; run "bundle lock" and review what changes`},
+		{other, "two", `bundle.lock is stale: the catalogue has changed, and the versions, roles, kernel, pod network or extra images in cluster.yaml have changed since it was made; run "bundle lock" and review what changes`},
 	} {
 		var stale *builder.StaleError
-		if err := l.Check(x.c, []byte(x.cat)); !errors.As(err, &stale) || err.Error() != x.want {
+		if err := l.Check(x.c, []byte(x.cat), nil); !errors.As(err, &stale) || err.Error() != x.want {
 			t.Errorf("error:\n got %v\nwant %s", err, x.want)
 		}
 	}
 	// More hosts of the same roles change nothing.
 	more := &cluster.File{Hosts: []cluster.Host{{Roles: []string{"etcd"}}, {Roles: []string{"etcd"}}}}
-	if err := l.Check(more, []byte("one")); err != nil {
+	if err := l.Check(more, []byte("one"), nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -293,10 +293,11 @@ func TestATextIsFoundAcrossTheSeamsOfReads(t *testing.T) {
 }
 
 func TestALocksFaultsAreNamedWithTheirLines(t *testing.T) {
-	good := `schema: 1
+	good := `schema: 2
 date: 2026-03-01T12:00:00Z
 catalogue: sha256:` + strings.Repeat("1", 64) + `
 request: sha256:` + strings.Repeat("2", 64) + `
+baseline: sha256:` + strings.Repeat("4", 64) + `
 entries:
   - id: a
     kind: file
@@ -310,12 +311,12 @@ entries:
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ old, new, want string }{
-		{"schema: 1", "schema: 7", "bundle.lock:1:1: schema: is 7, this program reads 1"},
-		{"kind: file", "kind: disk", `bundle.lock:6:5: entries[0]: kind "disk": want archive, file, rpm or image`},
-		{"kind: file", "kind: rpm", `bundle.lock:6:5: entries[0]: an entry of kind rpm has a package and nothing of another kind`},
-		{"size: 1", "size: 0", `bundle.lock:6:5: entries[0]: size and sha256 must be there`},
-		{"https://", "ftp://", `bundle.lock:6:5: entries[0]: url "ftp://a.example/a": want https://...`},
-		{"vouched:", "vouchsafed:", `bundle.lock:12:5: entries[0].vouchsafed: unknown key`},
+		{"schema: 2", "schema: 7", "bundle.lock:1:1: schema: is 7, this program reads 2"},
+		{"kind: file", "kind: disk", `bundle.lock:7:5: entries[0]: kind "disk": want archive, file, rpm or image`},
+		{"kind: file", "kind: rpm", `bundle.lock:7:5: entries[0]: an entry of kind rpm has a package and nothing of another kind`},
+		{"size: 1", "size: 0", `bundle.lock:7:5: entries[0]: size and sha256 must be there`},
+		{"https://", "ftp://", `bundle.lock:7:5: entries[0]: url "ftp://a.example/a": want https://...`},
+		{"vouched:", "vouchsafed:", `bundle.lock:13:5: entries[0].vouchsafed: unknown key`},
 	} {
 		_, err := builder.ParseLock("bundle.lock", []byte(strings.Replace(good, c.old, c.new, 1)))
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
@@ -349,7 +350,7 @@ func FuzzParseSums(f *testing.F) {
 }
 
 func FuzzParseLock(f *testing.F) {
-	f.Add([]byte("schema: 1\nentries: []\n"))
+	f.Add([]byte("schema: 2\nentries: []\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		l, err := builder.ParseLock("bundle.lock", data)
 		if err != nil {

@@ -57,8 +57,8 @@ func ParseLock(name string, data []byte) (*Lock, error) {
 	if l.Schema != LockSchema {
 		say(fmt.Sprintf("is %d, this program reads %d", l.Schema, LockSchema), "schema")
 	}
-	if l.Date.IsZero() || l.Catalogue.IsZero() || l.Request.IsZero() {
-		say("date, catalogue and request must be there")
+	if l.Date.IsZero() || l.Catalogue.IsZero() || l.Request.IsZero() || l.Baseline.IsZero() {
+		say("date, catalogue, request and baseline must be there")
 	}
 	for i := range l.Entries {
 		e := &l.Entries[i]
@@ -97,6 +97,8 @@ func (e *LockEntry) fault() string {
 		return e.Image.fault(e.SHA256)
 	case e.Package != nil && (e.Package.Name == "" || e.Package.Version == "" || e.Package.Release == "" || e.Package.Arch == ""):
 		return "the package's name, version, release and arch must be there"
+	case e.Package != nil && (len(e.Package.Roles) == 0 || !slices.IsSorted(e.Package.Roles)):
+		return "the roles whose hosts get the package must be there, sorted"
 	}
 	for _, m := range e.Members {
 		if m.Name == "" || m.Path == "" || m.Size <= 0 || m.SHA256.IsZero() {
@@ -158,18 +160,22 @@ func (e *StaleError) Error() string {
 	return fmt.Sprintf("%s is stale: %s since it was made; run \"bundle lock\" and review what changes", LockName, strings.Join(e.Changed, ", and "))
 }
 
-// Check returns a *StaleError unless the lock was made from this catalogue and for what this cluster file asks for.
-func (l *Lock) Check(c *cluster.File, catalogueBytes []byte) error {
+// Check returns a *StaleError unless the lock was made from this catalogue, for hosts with this baseline and for what this
+// cluster file asks for.
+func (l *Lock) Check(c *cluster.File, catalogueBytes, baseline []byte) error {
 	var changed []string
 	if l.Catalogue != bundle.DigestOf(catalogueBytes) {
 		changed = append(changed, "the catalogue has changed")
+	}
+	if l.Baseline != bundle.DigestOf(baseline) {
+		changed = append(changed, "the baseline, what the hosts have already, has changed")
 	}
 	want, err := RequestDigest(c)
 	if err != nil {
 		return err
 	}
 	if l.Request != want {
-		changed = append(changed, "the versions, roles, pod network or extra images in cluster.yaml have changed")
+		changed = append(changed, "the versions, roles, kernel, pod network or extra images in cluster.yaml have changed")
 	}
 	if changed != nil {
 		return &StaleError{Changed: changed}
@@ -177,15 +183,16 @@ func (l *Lock) Check(c *cluster.File, catalogueBytes []byte) error {
 	return nil
 }
 
-// RequestDigest is the digest of what a cluster file asks the lock for: the versions it names, the roles in use, the pod
-// network and the operator's own images.
+// RequestDigest is the digest of what a cluster file asks the lock for: the versions it names, the roles in use, whether a
+// kernel is carried, the pod network and the operator's own images.
 func RequestDigest(c *cluster.File) (bundle.Digest, error) {
 	data, err := json.Marshal(struct {
 		Versions cluster.Versions
 		Roles    []string
 		CNI      string
 		Images   []string
-	}{c.Versions, rolesInUse(c), c.Network.CNI, slices.Sorted(slices.Values(c.Extras.Images))})
+		Kernel   bool
+	}{c.Versions, rolesInUse(c), c.Network.CNI, slices.Sorted(slices.Values(c.Extras.Images)), c.CarriesKernel()})
 	if err != nil {
 		return bundle.Digest{}, fmt.Errorf("internal error: writing the request: %w", err)
 	}

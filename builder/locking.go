@@ -71,7 +71,7 @@ func (s *Site) Lock(ctx context.Context) (*LockResult, error) {
 		return nil, &CatalogueError{fmt.Errorf("locking: %w", err)}
 	}
 	lock, err := MakeLock(ctx, LockOptions{
-		Cluster: s.cluster, Catalogue: s.catalogue, CatalogueBytes: s.opts.Catalogue, Store: s.store,
+		Cluster: s.cluster, Catalogue: s.catalogue, CatalogueBytes: s.opts.Catalogue, Baseline: s.baseline, Store: s.store,
 		Download: download, Now: s.opts.Now(), Report: s.opts.Report,
 	})
 	if err != nil {

@@ -26,6 +26,7 @@ type LockOptions struct {
 	Cluster        *cluster.File
 	Catalogue      *catalogue.Catalogue
 	CatalogueBytes []byte // the file it was loaded from
+	Baseline       []byte // what the hosts have already (see bundle.Baseline); none: nothing
 	Store          *Store
 	Download       Download
 	Now            time.Time
@@ -47,9 +48,15 @@ func MakeLock(ctx context.Context, o LockOptions) (*Lock, error) {
 	if err != nil {
 		return nil, err
 	}
+	baseline := &bundle.Baseline{OS: "empty"}
+	if o.Baseline != nil {
+		if baseline, err = bundle.ParseBaseline(o.Baseline); err != nil {
+			return nil, fmt.Errorf("locking: %w", err)
+		}
+	}
 	client := o.Download.client(o.Store, o.Report)
 	m := &lockMaker{
-		client: client, puller: image.NewPuller(client), cat: o.Catalogue, sel: sel,
+		baseline: baseline, client: client, puller: image.NewPuller(client), cat: o.Catalogue, sel: sel,
 		encoder: newEncoder(o.Store, o.Report), keys: map[string]*rpmrepo.Key{},
 	}
 	if err := m.run(ctx); err != nil {
@@ -58,16 +65,17 @@ func MakeLock(ctx context.Context, o LockOptions) (*Lock, error) {
 	slices.SortFunc(m.entries, func(a, b LockEntry) int { return strings.Compare(a.ID, b.ID) })
 	return &Lock{
 		Schema: LockSchema, Date: o.Now.UTC().Truncate(time.Second), Catalogue: bundle.DigestOf(o.CatalogueBytes),
-		Request: request, Entries: m.entries,
+		Request: request, Baseline: bundle.DigestOf(o.Baseline), Entries: m.entries,
 	}, nil
 }
 
 type lockMaker struct {
-	client  *fetch.Client
-	puller  *image.Puller
-	cat     *catalogue.Catalogue
-	sel     *Selection
-	encoder *encoder
+	baseline *bundle.Baseline
+	client   *fetch.Client
+	puller   *image.Puller
+	cat      *catalogue.Catalogue
+	sel      *Selection
+	encoder  *encoder
 
 	mu      sync.Mutex
 	entries []LockEntry
@@ -80,22 +88,19 @@ func (m *lockMaker) add(e LockEntry) {
 	m.entries = append(m.entries, e)
 }
 
+// baselineName names the system that the hosts have, for people.
+func (m *lockMaker) baselineName() string { return m.baseline.OS }
+
+func (m *lockMaker) baselineHas(name string) bool {
+	return slices.ContainsFunc(m.baseline.Packages, func(p bundle.BaselinePackage) bool { return p.Name == name })
+}
+
 func (m *lockMaker) run(ctx context.Context) error {
 	var jobs []func(context.Context) error
 	for _, d := range m.sel.Downloads {
 		jobs = append(jobs, func(ctx context.Context) error { return m.download(ctx, d) })
 	}
-	for _, r := range m.cat.Repositories {
-		var wanted []catalogue.Package
-		for _, p := range m.sel.Packages {
-			if p.Repository == r.ID {
-				wanted = append(wanted, p)
-			}
-		}
-		if wanted != nil {
-			jobs = append(jobs, func(ctx context.Context) error { return m.repository(ctx, r, wanted) })
-		}
-	}
+	jobs = append(jobs, m.packages)
 	for _, i := range m.sel.Images {
 		jobs = append(jobs, func(ctx context.Context) error { return m.image(ctx, i) })
 	}

@@ -5,33 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
 
 	"offgrid/builder/catalogue"
+	"offgrid/builder/cluster"
 	"offgrid/builder/internal/fetch"
 	"offgrid/builder/internal/rpmrepo"
 )
-
-// repository finds the wanted packages of one repository, fetches them and checks their signatures.
-func (m *lockMaker) repository(ctx context.Context, r catalogue.Repository, wanted []catalogue.Package) error {
-	src := rpmrepo.Source{ID: r.ID, BaseURL: r.BaseURL, Signed: r.SignedMetadata}
-	if r.Key != "" {
-		var err error
-		if src.Key, err = m.key(ctx, r.Key); err != nil {
-			return err
-		}
-	}
-	names := make([]rpmrepo.Wanted, len(wanted))
-	for i, p := range wanted {
-		names[i] = rpmrepo.Wanted{Name: p.Name, EVR: p.EVR, Arch: p.Arch}
-	}
-	found, vouched, err := rpmrepo.Find(ctx, m.client, src, names)
-	if err != nil {
-		return err
-	}
-	return fetch.Each(ctx, len(found), lockParallel, func(ctx context.Context, i int) error {
-		return m.rpm(ctx, src, wanted[i], found[i], vouched)
-	})
-}
 
 // key fetches a key file; the key in it must have the pinned fingerprint.
 func (m *lockMaker) key(ctx context.Context, id string) (*rpmrepo.Key, error) {
@@ -50,7 +32,7 @@ func (m *lockMaker) key(ctx context.Context, id string) (*rpmrepo.Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if k, err = rpmrepo.ParseKey(a.Body, pinned.Fingerprint); err != nil {
+	if k, err = rpmrepo.ParseKey(a.Body, pinned.Fingerprint, pinned.Weak); err != nil {
 		return nil, fmt.Errorf("key %s from %s: %w", id, a.URL, err)
 	}
 	m.mu.Lock()
@@ -59,15 +41,58 @@ func (m *lockMaker) key(ctx context.Context, id string) (*rpmrepo.Key, error) {
 	return k, nil
 }
 
-// rpm fetches one package, checks it and writes its entry.
-func (m *lockMaker) rpm(ctx context.Context, src rpmrepo.Source, w catalogue.Package, p rpmrepo.Package, vouched string) error {
-	url := src.URL(p.Path)
-	if w.SHA256 != "" && w.SHA256 != p.SHA256.Hex() {
-		return fmt.Errorf("package %s: the catalogue pins sha256 %s, repository %s has %s", p, w.SHA256, src.ID, p.SHA256.Hex())
+// fetchPackages gets the chosen packages and checks each, and then all together.
+func (m *lockMaker) fetchPackages(ctx context.Context, choices []*packageChoice) error {
+	files := &fileOwners{first: map[string]owned{}}
+	err := fetch.Each(ctx, len(choices), lockParallel, func(ctx context.Context, i int) error {
+		return m.rpm(ctx, choices[i], files)
+	})
+	if err != nil {
+		return err
 	}
-	key := src.Key
+	if files.clashes != nil {
+		slices.Sort(files.clashes)
+		return fmt.Errorf("checking packages together: rpm would refuse them, because they hold different files of one name: %s", strings.Join(shorten(files.clashes, 10), "; "))
+	}
+	return m.checkChosen(choices)
+}
+
+// shorten keeps the first n of a list and says how many more there are.
+func shorten(list []string, n int) []string {
+	if len(list) <= n {
+		return list
+	}
+	return append(list[:n:n], fmt.Sprintf("and %d more", len(list)-n))
+}
+
+// checkChosen looks for what the solver cannot know to be wrong.
+func (m *lockMaker) checkChosen(choices []*packageChoice) error {
+	has := func(name string) bool {
+		return slices.ContainsFunc(choices, func(c *packageChoice) bool { return c.listed.Name == name }) || m.baselineHas(name)
+	}
+	if m.sel.Kernel != nil && !has("dracut") {
+		return errors.New("checking the kernel: neither the baseline nor the bundle has dracut, which makes the initial RAM disk that it boots with")
+	}
+	for _, c := range choices {
+		major, _, _ := strings.Cut(c.listed.Version, ".")
+		if n, err := strconv.Atoi(major); c.listed.Name == "docker-ce" && err == nil && n >= cluster.MaxDockerMajor {
+			return fmt.Errorf("choosing packages: docker %s does not work with Kubernetes v1.20; name a version of 20.10 or 19.03 in the catalogue's package set", c.listed.Version)
+		}
+	}
+	return nil
+}
+
+// rpm fetches one package, checks it and writes its entry.
+func (m *lockMaker) rpm(ctx context.Context, c *packageChoice, files *fileOwners) error {
+	p, src := c.listed.Package, c.source
+	url := src.URL(p.Path)
+	pinned := c.wanted != nil && c.wanted.SHA256 != ""
+	if pinned && c.wanted.SHA256 != p.SHA256.Hex() {
+		return fmt.Errorf("package %s: the catalogue pins sha256 %s, repository %s has %s", p, c.wanted.SHA256, src.ID, p.SHA256.Hex())
+	}
+	key, vouched := src.Key, src.Vouched
 	switch {
-	case w.SHA256 != "": // the digest is the stronger promise
+	case pinned: // the digest is the stronger promise
 		vouched, key = "sha256 in the catalogue", nil
 	case key == nil:
 		return fmt.Errorf("nothing vouches for package %s (%s): pin the key that signs it in the catalogue, or give its sha256 there", p, url)
@@ -75,24 +100,27 @@ func (m *lockMaker) rpm(ctx context.Context, src rpmrepo.Source, w catalogue.Pac
 	var covers string
 	req := fetch.Request{Item: p.String(), URL: url, SHA256: p.SHA256, Size: p.Size}
 	err := m.whole(ctx, req, func(fetch.Result) (err error) {
-		covers, err = m.checkPackage(ctx, p, key, url)
+		covers, err = m.checkPackage(ctx, p, key, url, files)
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if key != nil {
-		vouched += "; " + covers + " signed by " + key.Fingerprint
-	}
-	m.add(LockEntry{
+	e := LockEntry{
 		ID: "rpm/" + p.Name, Kind: EntryRPM, Version: p.EVR(), URL: url, Size: p.Size, SHA256: p.SHA256, Vouched: vouched,
-		Package: &LockPackage{Name: p.Name, Epoch: p.Epoch, Version: p.Version, Release: p.Release, Arch: p.Arch, Repository: src.ID},
-	})
+		Package: &LockPackage{Name: p.Name, Epoch: p.Epoch, Version: p.Version, Release: p.Release, Arch: p.Arch, Repository: src.ID,
+			Roles: slices.Sorted(slices.Values(c.roles)), Kernel: c.kernel, Sets: c.sets, NeededBy: c.by, Needs: c.dep, Replaces: c.replaces},
+	}
+	if key != nil {
+		e.Vouched += "; " + covers + " signed by " + key.Fingerprint
+		e.Package.Key = key.Fingerprint
+	}
+	m.add(e)
 	return nil
 }
 
-// checkPackage says what of the package in the store its signature covers.
-func (m *lockMaker) checkPackage(ctx context.Context, p rpmrepo.Package, key *rpmrepo.Key, url string) (string, error) {
+// checkPackage says what of the package in the store its signature covers, and notes its files.
+func (m *lockMaker) checkPackage(ctx context.Context, p rpmrepo.Package, key *rpmrepo.Key, url string, files *fileOwners) (string, error) {
 	f, err := m.client.Store().Open(p.SHA256)
 	if err != nil {
 		return "", err
@@ -105,5 +133,41 @@ func (m *lockMaker) checkPackage(ctx context.Context, p rpmrepo.Package, key *rp
 	if err != nil {
 		return "", fmt.Errorf("%w (%s): pin the key that signed it in the catalogue, or give its sha256 there", err, url)
 	}
+	contents, err := rpmrepo.ReadContents(f)
+	if err != nil {
+		return "", fmt.Errorf("package %s (%s): %w", p, url, err)
+	}
+	if unknown := contents.UnknownToRpm(); unknown != nil {
+		return "", fmt.Errorf("package %s (%s): rpm 4.11 of CentOS 7 cannot install it, it lacks %s: choose a build of it for el7", p, url, strings.Join(unknown, ", "))
+	}
+	files.add(p, contents.Files)
 	return covers, nil
+}
+
+// fileOwners finds files that two packages hold with different content.
+type fileOwners struct {
+	mu      sync.Mutex
+	first   map[string]owned
+	clashes []string
+}
+
+type owned struct {
+	by   rpmrepo.Package
+	file rpmrepo.Held
+}
+
+func (o *fileOwners) add(p rpmrepo.Package, files []rpmrepo.Held) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, f := range files {
+		other, taken := o.first[f.Path]
+		switch {
+		case !taken:
+			o.first[f.Path] = owned{p, f}
+		case other.by.Name != p.Name && f.Clashes(other.file):
+			names := []string{other.by.String(), p.String()}
+			slices.Sort(names)
+			o.clashes = append(o.clashes, fmt.Sprintf("%s is in %s and %s", f.Path, names[0], names[1]))
+		}
+	}
 }

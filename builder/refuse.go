@@ -29,8 +29,11 @@ func Refused(err error) bool {
 		extras    *ExtrasError
 		registry  *RegistryError
 		unknown   *pki.ChoiceError
+		packages  *PackagesError
+		baseline  *BaselineError
+		notLocked *NotLockedError
 	)
-	for _, target := range []any{&problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown} {
+	for _, target := range []any{&packages, &baseline, &notLocked, &problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown} {
 		if errors.As(err, target) {
 			return true
 		}
@@ -51,8 +54,17 @@ func Hints(err error) []string {
 		wrong     *fetch.WrongBytesError
 		download  *fetch.Error
 		unknown   *pki.ChoiceError
+		packages  *PackagesError
+		baseline  *BaselineError
+		notLocked *NotLockedError
 	)
 	switch {
+	case errors.As(err, &packages):
+		return []string{"if the hosts are not " + packages.Baseline + " any more, run `./install baseline > baseline.json` on one and name the file as host.baseline in cluster.yaml; else choose other versions"}
+	case errors.As(err, &baseline):
+		return []string{"`./install baseline > baseline.json` on a host writes it"}
+	case errors.As(err, &notLocked):
+		return []string{"`bundle lock --json` lists everything in the lock"}
 	case errors.As(err, &noSite):
 		return []string{"run `bundle init " + noSite.Dir + "`, or name the site with --dir"}
 	case errors.As(err, &noPKI):

@@ -13,14 +13,14 @@ import (
 
 // Selection is what a cluster needs of a catalogue: one release of each thing that some role in use asks for.
 type Selection struct {
-	Roles     []catalogue.Role    // in use, sorted by name; the nodes' has the images of the add-ons and the extras
-	Downloads []SelectedDownload  // sorted by ID
-	Sets      []SelectedSet       // sorted by ID
-	Packages  []catalogue.Package // of all sets, each once, sorted by name
-	Images    []catalogue.Image   // to be locked, sorted by ref; aboard only when the site has no registry of its own
-	Addons    []catalogue.Addon   // in the order in which they are applied
-	Known     []string            // references that nodes know, from the bundle or from the site's registry, sorted
-	Versions  map[string]string   // by component: what was chosen
+	Roles     []catalogue.Role   // in use, sorted by name; the nodes' has the images of the add-ons and the extras
+	Downloads []SelectedDownload // sorted by ID
+	Sets      []SelectedSet      // sorted by ID
+	Images    []catalogue.Image  // to be locked, sorted by ref; aboard only when the site has no registry of its own
+	Addons    []catalogue.Addon  // in the order in which they are applied
+	Known     []string           // references that nodes know, from the bundle or from the site's registry, sorted
+	Versions  map[string]string  // by component: what was chosen
+	Kernel    *catalogue.Kernel  // nil: hosts keep their kernel, and none is carried
 }
 
 // SelectedDownload is one release of a download and the members that some role needs.
@@ -42,6 +42,7 @@ func Select(c *cluster.File, cat *catalogue.Catalogue) (*Selection, error) {
 	s := &selecting{cluster: c, cat: cat, members: map[string]map[string]bool{}, sets: map[string]bool{}, images: map[string]bool{}}
 	s.out.Versions = map[string]string{}
 	s.addons()
+	s.kernel()
 	for _, r := range cat.Roles {
 		if r.Name == cluster.RoleNode {
 			s.out.Known = s.nodeImages(r.Images)
@@ -92,6 +93,9 @@ func (s *selecting) role(name string) {
 	if name == cluster.RoleNode {
 		r.Images = s.out.Known
 	}
+	if s.out.Kernel != nil {
+		r.PackageSets = append(slices.Clone(r.PackageSets), s.out.Kernel.PackageSet)
+	}
 	for _, ref := range r.Images {
 		s.images[ref] = true
 	}
@@ -115,6 +119,16 @@ func (s *selecting) role(name string) {
 	}
 	for _, id := range r.PackageSets {
 		s.sets[id] = true
+	}
+}
+
+// kernel chooses the kernel that is carried, when one is.
+func (s *selecting) kernel() {
+	if !s.cluster.CarriesKernel() {
+		return
+	}
+	if s.out.Kernel = s.cat.Kernel; s.cat.Kernel == nil {
+		s.fault("choosing from catalogue %q: host.kernel.mode is %q, and it has no kernel", s.cat.Name, s.cluster.OS.Kernel.Mode)
 	}
 }
 
@@ -181,6 +195,8 @@ func (s *selecting) asked(component string) string {
 		return s.cluster.Versions.Etcd
 	case "docker":
 		return s.cluster.Versions.Docker
+	case catalogue.ComponentKernel:
+		return s.cluster.Versions.Kernel
 	}
 	return ""
 }
@@ -230,7 +246,6 @@ func (s *selecting) downloads() {
 }
 
 func (s *selecting) packages() {
-	byName := map[string]catalogue.Package{}
 	for _, set := range s.cat.PackageSets {
 		if !s.sets[set.ID] {
 			continue
@@ -248,16 +263,6 @@ func (s *selecting) packages() {
 		}
 		r := set.Releases[i]
 		s.out.Sets = append(s.out.Sets, SelectedSet{ID: set.ID, Version: r.Version, Packages: r.Packages})
-		for _, p := range r.Packages {
-			if old, ok := byName[p.Name]; ok && old != p {
-				s.fault("choosing package set %s: it has %s %s from %s, another set has %s from %s", set.ID, p.Name, p.EVR, p.Repository, old.EVR, old.Repository)
-			}
-			byName[p.Name] = p
-		}
 	}
-	for _, p := range byName {
-		s.out.Packages = append(s.out.Packages, p)
-	}
-	slices.SortFunc(s.out.Packages, func(a, b catalogue.Package) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(s.out.Sets, func(a, b SelectedSet) int { return strings.Compare(a.ID, b.ID) })
 }

@@ -31,6 +31,7 @@ type SiteOptions struct {
 	Dir           string // site directory
 	CatalogueName string // for messages
 	Catalogue     []byte
+	Baseline      []byte        // what hosts have when the cluster file names no baseline (see bundle.Baseline)
 	Store         string        // directory of the store; made when it is not there
 	Mirrors       []string      // "FROM=TO", tried in order before upstream
 	MirrorSets    []string      // names of sets in the catalogue, after Mirrors
@@ -49,6 +50,7 @@ type Site struct {
 	cluster   *cluster.File
 	catalogue *catalogue.Catalogue
 	data      []byte // of the cluster file
+	baseline  []byte // what the hosts have
 	store     *Store
 	lock      *filelock.Lock
 }
@@ -72,6 +74,9 @@ func (e *NoSiteError) Error() string {
 func OpenSite(o SiteOptions) (*Site, error) {
 	s := &Site{opts: o}
 	if err := s.readCluster(); err != nil {
+		return nil, err
+	}
+	if err := s.readBaseline(); err != nil {
 		return nil, err
 	}
 	var err error
@@ -103,6 +108,36 @@ func (s *Site) readCluster() (err error) {
 	}
 	for _, w := range s.cluster.Warnings() {
 		s.report(progress.Event{Phase: "lock", Kind: progress.Warn, Text: fmt.Sprintf("%s:%d: %s: %s", ClusterName, w.Line, w.Path, w.Text)})
+	}
+	return nil
+}
+
+// BaselineError says that the file which the cluster file names as what the hosts have cannot be used.
+type BaselineError struct {
+	Name string // as the cluster file says
+	Err  error
+}
+
+func (e *BaselineError) Error() string {
+	return fmt.Sprintf("%s: host.baseline: %q: %v", ClusterName, e.Name, e.Err)
+}
+func (e *BaselineError) Unwrap() error { return e.Err }
+
+// readBaseline reads what the hosts have: the file that the cluster file names, or else the built-in list.
+func (s *Site) readBaseline() (err error) {
+	name := s.cluster.OS.Baseline
+	if name == "" {
+		s.baseline = s.opts.Baseline
+		return nil
+	}
+	if s.baseline, err = readAtMost(s.path(name), bundle.MaxBaseline); errors.Is(err, fs.ErrNotExist) {
+		err = errors.New("there is no such file in the site; run \"./install baseline > baseline.json\" on a host and bring it")
+	}
+	if err == nil {
+		_, err = bundle.ParseBaseline(s.baseline)
+	}
+	if err != nil {
+		return &BaselineError{name, err}
 	}
 	return nil
 }

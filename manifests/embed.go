@@ -7,11 +7,16 @@ import (
 	"io/fs"
 )
 
-//go:embed catalogue.yaml cluster.example.yaml templates
+//go:embed catalogue.yaml cluster.example.yaml baselines templates
 var files embed.FS
 
 // CatalogueName is the name of the built-in catalogue's file.
 const CatalogueName = "catalogue.yaml"
+
+// Baseline returns the built-in baseline: what a minimal installation of CentOS 7.9.2009 has (see bundle.Baseline for its
+// form). It was put together from public package lists and upgrade logs of such hosts, since nobody has published the list of an
+// untouched one: it may be off by a few names.
+func Baseline() ([]byte, error) { return files.ReadFile("baselines/centos-7.9.2009.json") }
 
 // Files is the directory of all manifests, read-only.
 func Files() fs.FS { return files }

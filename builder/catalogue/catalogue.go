@@ -17,6 +17,7 @@ type Catalogue struct {
 	Repositories []Repository    `yaml:"repositories"`
 	Downloads    []Download      `yaml:"downloads"`
 	PackageSets  []PackageSet    `yaml:"packageSets"`
+	Kernel       *Kernel         `yaml:"kernel,omitempty"`
 	Images       []Image         `yaml:"images"`
 	Addons       []Addon         `yaml:"addons"`
 	Roles        []Role          `yaml:"roles"`
@@ -39,6 +40,7 @@ type Key struct {
 	ID          string `yaml:"id"`
 	Fingerprint string `yaml:"fingerprint"` // 40 upper-case hex digits
 	URL         string `yaml:"url"`
+	Weak        bool   `yaml:"weak,omitempty"` // a DSA key, a short one, or one that signs with SHA-1: let pass all the same
 	Note        string `yaml:"note,omitempty"`
 }
 
@@ -48,7 +50,11 @@ type Repository struct {
 	BaseURL        string `yaml:"baseURL"`
 	Key            string `yaml:"key"`            // Key.ID that signs its packages; "": each of its packages here has a sha256
 	SignedMetadata bool   `yaml:"signedMetadata"` // repomd.xml.asc is published and must verify
-	Note           string `yaml:"note,omitempty"`
+	// Dependencies says that its packages may be brought along by those of other repositories. One without it is asked only
+	// when a package of it is wanted.
+	Dependencies bool     `yaml:"dependencies,omitempty"`
+	Only         []string `yaml:"only,omitempty"` // names of the packages that may come from it; none: all
+	Note         string   `yaml:"note,omitempty"`
 }
 
 // Download is a file or archive with one or more releases to choose from.
@@ -86,7 +92,7 @@ type Member struct {
 	Contains string `yaml:"contains,omitempty"`
 }
 
-// PackageSet is a list of RPMs that are installed together.
+// PackageSet is a list of wanted RPMs. What they need besides is found by the lock.
 type PackageSet struct {
 	ID        string          `yaml:"id"`
 	Component string          `yaml:"component,omitempty"` // "docker": chosen by versions.docker; "" has one release
@@ -100,13 +106,20 @@ type PackageChoice struct {
 	Packages []Package `yaml:"packages"`
 }
 
-// Package names an RPM: its digest comes from the repository's metadata at lock time.
+// Package names a wanted RPM: its digest comes from the repository's metadata at lock time.
 type Package struct {
 	Name       string `yaml:"name"`
-	EVR        string `yaml:"evr"` // "3:20.10.24-3.el7" or "3.4-1.el7"
-	Arch       string `yaml:"arch"`
+	EVR        string `yaml:"evr,omitempty"`  // "3:20.10.24-3.el7" or "3.4-1.el7"; "": the newest that fits
+	Arch       string `yaml:"arch,omitempty"` // "x86_64", "noarch"; "": whichever there is
 	Repository string `yaml:"repository"`
 	SHA256     string `yaml:"sha256,omitempty"` // hex; for a package that no key signs, or whose repository has no key
+}
+
+// Kernel says which packages are kernels.
+type Kernel struct {
+	PackageSet string   `yaml:"packageSet"` // wanted by every role when hosts are to run the carried kernel; its component is "kernel"
+	Image      string   `yaml:"image"`      // package of the set that holds the kernel itself: "kernel-lt"
+	Beside     []string `yaml:"beside"`     // packages whose versions are installed side by side: the kernel's, and those for building modules
 }
 
 // Image is a container image.

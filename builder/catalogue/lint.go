@@ -48,6 +48,7 @@ func (l *linter) run() {
 	l.repositories()
 	l.downloads()
 	l.packageSets()
+	l.kernel()
 	l.images()
 	l.addons()
 	l.roles()

@@ -113,8 +113,7 @@ func (l *linter) packageSets() {
 }
 
 func (l *linter) pkg(place []any, p Package) {
-	l.need(below(place, "arch"), p.Arch)
-	if l.need(below(place, "evr"), p.EVR) {
+	if p.EVR != "" {
 		if v, r, ok := strings.Cut(p.EVR, "-"); !ok || v == "" || r == "" || strings.Contains(r, "-") {
 			l.say(below(place, "evr"), "%q: want VERSION-RELEASE or EPOCH:VERSION-RELEASE", p.EVR)
 		}
@@ -129,5 +128,25 @@ func (l *linter) pkg(place []any, p Package) {
 		l.say(below(place, "repository"), "there is no repository %q", p.Repository)
 	case l.c.Repositories[i].Key == "" && p.SHA256 == "":
 		l.say(place, "nothing vouches for %s: give its sha256, or pin the key that signs the packages of %s", p.Name, p.Repository)
+	}
+}
+
+func (l *linter) kernel() {
+	k := l.c.Kernel
+	if k == nil {
+		return
+	}
+	i := slices.IndexFunc(l.c.PackageSets, func(s PackageSet) bool { return s.ID == k.PackageSet && s.Component == ComponentKernel })
+	if i < 0 {
+		l.say(at("kernel", "packageSet"), "there is no package set %q with the component %q", k.PackageSet, ComponentKernel)
+		return
+	}
+	if !slices.Contains(k.Beside, k.Image) {
+		l.say(at("kernel", "beside"), "%q, the kernel's image, must be among them", k.Image)
+	}
+	for _, r := range l.c.PackageSets[i].Releases {
+		if !slices.ContainsFunc(r.Packages, func(p Package) bool { return p.Name == k.Image && p.EVR != "" }) {
+			l.say(at("kernel", "image"), "release %q of package set %s does not name a version of %q", r.Version, k.PackageSet, k.Image)
+		}
 	}
 }

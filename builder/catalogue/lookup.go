@@ -6,6 +6,9 @@ const (
 	KindFile    = "file"
 )
 
+// ComponentKernel is the component of the package set that is the kernel.
+const ComponentKernel = "kernel"
+
 // Artifact finds what gives the artifact with this name: a download, and the member of it when it is an archive.
 func (c *Catalogue) Artifact(name string) (d *Download, m *Member, ok bool) {
 	for i := range c.Downloads {

@@ -40,6 +40,7 @@ type Versions struct {
 	Kubernetes string `yaml:"kubernetes"` // "v1.20.15"
 	Etcd       string `yaml:"etcd"`       // "v3.4.26"
 	Docker     string `yaml:"docker"`     // "20.10.24"
+	Kernel     string `yaml:"kernel"`     // "5.4.278-1.el7.elrepo"; of no meaning when host.kernel.mode is skip
 }
 
 // Host is one machine.
@@ -120,6 +121,28 @@ type OS struct {
 	IPv6      string `yaml:"ipv6"`     // disable or keep
 	NTP       NTP    `yaml:"ntp"`
 	DockerLog Log    `yaml:"dockerLog"`
+	Kernel    Kernel `yaml:"kernel"`
+	// Baseline is a file of the site that says what the hosts have before anything is installed, as `./install baseline`
+	// writes it; "": a minimal installation of CentOS 7.9.
+	Baseline string `yaml:"baseline"`
+}
+
+// Kernel is which kernel the hosts run.
+type Kernel struct {
+	Mode      string `yaml:"mode"`      // upgrade, require or skip
+	RemoveOld bool   `yaml:"removeOld"` // mode upgrade: the older kernels go once the new one has proved itself
+}
+
+// Choices of Kernel.Mode.
+const (
+	KernelUpgrade = "upgrade" // to the one that the bundle carries
+	KernelRequire = "require" // that one must run already
+	KernelSkip    = "skip"    // any will do, and none is carried
+)
+
+// CarriesKernel reports whether the bundles hold a kernel.
+func (f *File) CarriesKernel() bool {
+	return f.OS.Kernel.Mode == KernelUpgrade || f.OS.Kernel.Mode == KernelRequire
 }
 
 // NTP is where hosts get the time.

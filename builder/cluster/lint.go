@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -56,6 +57,7 @@ func (l *linter) run() {
 	l.etcd()
 	l.snapshots()
 	l.host()
+	l.kernel()
 	l.security()
 }
 
@@ -167,6 +169,24 @@ func (l *linter) host() {
 		l.wrong(at("host", "dockerLog", "maxSize"), "%q is not a size: a number and k, m or g, for example 500m", size)
 	}
 	l.between(at("host", "dockerLog", "maxFile"), o.DockerLog.MaxFile, 1, 100)
+}
+
+// kernel checks which kernel the hosts are to run, and the name of the file that says what they have.
+func (l *linter) kernel() {
+	o := l.file.OS
+	l.oneOf(at("host", "kernel", "mode"), o.Kernel.Mode, KernelUpgrade, KernelRequire, KernelSkip)
+	if o.Kernel.RemoveOld && o.Kernel.Mode != KernelUpgrade {
+		l.wrong(at("host", "kernel", "removeOld"), "kernels are removed only after an upgrade: say mode: upgrade, or leave this out")
+	}
+	if v := l.file.Versions.Kernel; v != "" {
+		version, release, ok := strings.Cut(v, "-")
+		if !ok || version == "" || release == "" || strings.ContainsAny(v, " :/") || len(v) > 64 {
+			l.wrong(at("versions", "kernel"), "%q is not a kernel's version and release such as 5.4.278-1.el7.elrepo", v)
+		}
+	}
+	if b := o.Baseline; b != "" && (!filepath.IsLocal(b) || strings.Contains(b, "\\")) {
+		l.wrong(at("host", "baseline"), "%q is not a file inside the site directory; copy what ./install baseline has written there", b)
+	}
 }
 
 func (l *linter) security() {

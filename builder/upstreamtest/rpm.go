@@ -23,6 +23,15 @@ type RPM struct {
 	SignAll                      func(headerAndPayload []byte) []byte
 	AllTag                       uint32 // 1002 (PGP) or 1005 (GPG) for SignAll
 	NoPayloadDigest              bool   // as rpm before 4.14
+
+	Provides, Requires, Conflicts, Obsoletes []string // "name" or "name >= 1:2-3"; it provides itself in any case
+	Files                                    []RPMFile
+}
+
+// RPMFile is a file that a package says it holds.
+type RPMFile struct {
+	Path   string
+	Digest string // of its content, hex; "": it is a directory
 }
 
 // FileName returns the name that repositories give the file.
@@ -54,6 +63,7 @@ func (r RPM) Bytes() []byte {
 		e.kind = 8
 		entries = append(entries, e)
 	}
+	entries = append(entries, r.lists()...)
 	head := rpmHeader(entries)
 	var sigs []entry
 	if r.SignHeader != nil {
@@ -77,7 +87,7 @@ func (r RPM) Bytes() []byte {
 func rpmHeader(entries []entry) []byte {
 	var index, store []byte
 	for _, e := range entries {
-		if e.kind == 4 {
+		if e.kind == 4 || e.kind == 3 {
 			store = append(store, make([]byte, -len(store)&3)...)
 		}
 		for _, n := range []uint32{e.tag, e.kind, uint32(len(store)), e.count} {
@@ -91,6 +101,77 @@ func rpmHeader(entries []entry) []byte {
 	return append(append(b, index...), store...)
 }
 
+// lists are the header's arrays: dependencies and files.
+func (r RPM) lists() []entry {
+	var all []entry
+	deps := func(list []string, name, flags, version uint32) {
+		var names, versions []string
+		var numbers []int
+		for _, d := range list {
+			n, op, evr := splitDep(d)
+			names, versions = append(names, n), append(versions, evr)
+			numbers = append(numbers, map[string]int{"": 0, "<": 2, ">": 4, "=": 8, "<=": 10, ">=": 12}[op])
+		}
+		if names != nil {
+			all = append(all, array32(flags, numbers), texts(name, names), texts(version, versions))
+		}
+	}
+	deps(r.provides(), 1047, 1112, 1113)
+	deps(r.Requires, 1049, 1048, 1050)
+	deps(r.Conflicts, 1054, 1053, 1055)
+	deps(r.Obsoletes, 1090, 1114, 1115)
+	var dirs, names, sums []string
+	var at, modes []int
+	for _, f := range r.Files {
+		dirs, names, sums = append(dirs, path.Dir(f.Path)+"/"), append(names, path.Base(f.Path)), append(sums, f.Digest)
+		at = append(at, len(dirs)-1)
+		mode := 0o100644
+		if f.Digest == "" {
+			mode = 0o040755
+		}
+		modes = append(modes, mode)
+	}
+	if names != nil {
+		all = append(all, array32(1116, at), array16(1030, modes), texts(1117, names), texts(1118, dirs), texts(1035, sums))
+	}
+	return all
+}
+
+func (r RPM) provides() []string {
+	evr := r.Version + "-" + r.Release
+	if r.Epoch > 0 {
+		evr = fmt.Sprintf("%d:%s", r.Epoch, evr)
+	}
+	return append([]string{r.Name + " = " + evr}, r.Provides...)
+}
+
+func splitDep(s string) (name, op, evr string) {
+	if f := strings.Fields(s); len(f) == 3 {
+		return f[0], f[1], f[2]
+	}
+	return s, "", ""
+}
+
+func texts(tag uint32, list []string) entry {
+	return entry{tag, 8, uint32(len(list)), []byte(strings.Join(list, "\x00") + "\x00")}
+}
+
+func array32(tag uint32, list []int) entry {
+	e := entry{tag: tag, kind: 4, count: uint32(len(list))}
+	for _, n := range list {
+		e.value = binary.BigEndian.AppendUint32(e.value, uint32(n))
+	}
+	return e
+}
+
+func array16(tag uint32, list []int) entry {
+	e := entry{tag: tag, kind: 3, count: uint32(len(list))}
+	for _, n := range list {
+		e.value = binary.BigEndian.AppendUint16(e.value, uint16(n))
+	}
+	return e
+}
+
 // Repo is a yum repository to be served.
 type Repo struct {
 	RPMs     []RPM
@@ -101,40 +182,89 @@ type Repo struct {
 
 // Repo serves the repository under base, which begins with "/", and returns its address.
 func (u *Upstream) Repo(base string, r Repo) string {
-	var b strings.Builder
+	var b, f strings.Builder
 	fmt.Fprintf(&b, `<?xml version="1.0" encoding="UTF-8"?>
 <metadata xmlns="http://linux.duke.edu/metadata/common" xmlns:rpm="http://linux.duke.edu/metadata/rpm" packages="%d">
 `, len(r.RPMs))
+	fmt.Fprintf(&f, "<filelists xmlns=\"http://linux.duke.edu/metadata/filelists\" packages=\"%d\">\n", len(r.RPMs))
 	for _, p := range r.RPMs {
 		data := p.Bytes()
 		place := "Packages/" + p.FileName()
 		u.File(path.Join(base, place), data)
+		sum := bundle.DigestOf(data).Hex()
 		fmt.Fprintf(&b, `<package type="rpm"><name>%s</name><arch>%s</arch><version epoch="%d" ver="%s" rel="%s"/>
 <checksum type="sha256" pkgid="YES">%s</checksum><summary>test</summary><size package="%d" installed="1" archive="1"/>
-<location href="%s"/><format><rpm:license>MIT</rpm:license></format></package>
-`, p.Name, p.Arch, p.Epoch, p.Version, p.Release, bundle.DigestOf(data).Hex(), len(data), place)
+<location href="%s"/><format><rpm:license>MIT</rpm:license>%s</format></package>
+`, p.Name, p.Arch, p.Epoch, p.Version, p.Release, sum, len(data), place, p.format())
+		fmt.Fprintf(&f, "<package pkgid=%q name=%q arch=%q><version epoch=\"%d\" ver=%q rel=%q/>", sum, p.Name, p.Arch, p.Epoch, p.Version, p.Release)
+		for _, file := range p.Files {
+			fmt.Fprintf(&f, "<file>%s</file>", file.Path)
+		}
+		f.WriteString("</package>\n")
 	}
 	b.WriteString("</metadata>\n")
-	primary := []byte(b.String())
-	packed, suffix := gzipped(primary), ".gz"
+	f.WriteString("</filelists>\n")
+	suffix := ".gz"
+	compress := gzipped
 	if r.Compress != nil {
-		packed, suffix = r.Compress(primary), r.Suffix
+		compress, suffix = r.Compress, r.Suffix
 	}
-	sum := bundle.DigestOf(packed).Hex()
-	place := "repodata/" + sum + "-primary.xml" + suffix
-	u.File(path.Join(base, place), packed)
-	repomd := fmt.Appendf(nil, `<?xml version="1.0" encoding="UTF-8"?>
-<repomd xmlns="http://linux.duke.edu/metadata/repo"><revision>1</revision>
-<data type="filelists"><checksum type="sha256">%s</checksum><location href="repodata/none"/></data>
-<data type="primary"><checksum type="sha256">%s</checksum><open-checksum type="sha256">%s</open-checksum>
+	repomd := fmt.Appendf(nil, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<repomd xmlns=\"http://linux.duke.edu/metadata/repo\"><revision>1</revision>\n")
+	for _, part := range []struct{ kind, content string }{{"filelists", f.String()}, {"primary", b.String()}} {
+		packed := compress([]byte(part.content))
+		sum := bundle.DigestOf(packed).Hex()
+		place := "repodata/" + sum + "-" + part.kind + ".xml" + suffix
+		u.File(path.Join(base, place), packed)
+		repomd = fmt.Appendf(repomd, `<data type="%s"><checksum type="sha256">%s</checksum><open-checksum type="sha256">%s</open-checksum>
 <location href="%s"/><timestamp>1</timestamp><size>%d</size><open-size>%d</open-size></data>
-</repomd>
-`, sum, sum, bundle.DigestOf(primary).Hex(), place, len(packed), len(primary))
+`, part.kind, sum, bundle.DigestOf([]byte(part.content)).Hex(), place, len(packed), len(part.content))
+	}
+	repomd = append(repomd, "</repomd>\n"...)
 	u.File(path.Join(base, "repodata/repomd.xml"), repomd)
 	if r.Sign != nil {
 		u.File(path.Join(base, "repodata/repomd.xml.asc"), r.Sign(repomd))
 	}
 	return u.URL + base
+}
+
+// format is what primary.xml says about dependencies, and about those files that it names.
+func (r RPM) format() string {
+	var b strings.Builder
+	for _, l := range []struct {
+		key  string
+		list []string
+	}{{"provides", r.provides()}, {"requires", r.Requires}, {"conflicts", r.Conflicts}, {"obsoletes", r.Obsoletes}} {
+		if l.list == nil {
+			continue
+		}
+		fmt.Fprintf(&b, "<rpm:%s>", l.key)
+		for _, d := range l.list {
+			name, op, evr := splitDep(d)
+			if strings.HasPrefix(name, "rpmlib(") {
+				continue
+			}
+			fmt.Fprintf(&b, `<rpm:entry name="%s"`, name)
+			if op != "" {
+				epoch, rest, ok := strings.Cut(evr, ":")
+				if !ok {
+					epoch, rest = "0", evr
+				}
+				version, release, _ := strings.Cut(rest, "-")
+				fmt.Fprintf(&b, ` flags="%s" epoch="%s" ver="%s"`, map[string]string{"<": "LT", ">": "GT", "=": "EQ", "<=": "LE", ">=": "GE"}[op], epoch, version)
+				if release != "" {
+					fmt.Fprintf(&b, ` rel="%s"`, release)
+				}
+			}
+			b.WriteString("/>")
+		}
+		fmt.Fprintf(&b, "</rpm:%s>", l.key)
+	}
+	for _, f := range r.Files {
+		if strings.HasPrefix(f.Path, "/etc/") || strings.HasSuffix(path.Dir(f.Path), "bin") {
+			fmt.Fprintf(&b, "<file>%s</file>", f.Path)
+		}
+	}
+	return b.String()
 }
 
 func gzipped(content []byte) []byte {

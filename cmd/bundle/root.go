@@ -142,6 +142,9 @@ func (a *app) site() (builder.SiteOptions, error) {
 	if err != nil {
 		return o, fmt.Errorf("reading catalogue: %w", err)
 	}
+	if o.Baseline, err = manifests.Baseline(); err != nil {
+		return o, fmt.Errorf("reading the built-in baseline: %w", err)
+	}
 	if a.parallel < 1 || a.parallel > 64 || a.attempts < 1 || a.stall <= 0 {
 		return o, &usageError{"--parallel takes 1 to 64, --attempts and --stall more than nothing", "bundle build"}
 	}

@@ -1,9 +1,10 @@
 // Command catalogue makes the lab's catalogue from the real one, and says what the lab's upstream has to hold for it.
 //
-//	catalogue packages REAL                          lines: directory of the repository, name, epoch, version, release, arch
+//	catalogue packages REAL LIST                     lines: directory of the repository, name, epoch, version, release, arch
 //	catalogue repositories REAL                      lines: directory, key id, "signed" or "unsigned"
 //	catalogue keys REAL                              lines: key id, path of the key file
 //	catalogue images REAL                            lines: reference, source
+//	catalogue baseline                               what the hosts have, from the specification on standard input
 //	catalogue differences                            what the lab's catalogue says otherwise, and why
 //	catalogue derive REAL ADDRESS DIGESTS OUT        the lab's catalogue, for a mirror at ADDRESS with the digests in DIGESTS
 package main
@@ -39,6 +40,9 @@ func run(args []string, out io.Writer) error {
 		}
 		return nil
 	}
+	if len(args) == 1 && args[0] == "baseline" {
+		return baseline(os.Stdin, out)
+	}
 	if len(args) < 2 {
 		return fmt.Errorf("reading the arguments: want a verb and a catalogue, got %q", args)
 	}
@@ -50,8 +54,8 @@ func run(args []string, out io.Writer) error {
 		return err
 	}
 	switch {
-	case args[0] == "packages" && len(args) == 2:
-		return packages(c, out)
+	case args[0] == "packages" && len(args) == 3:
+		return packages(c, args[2], out)
 	case args[0] == "repositories" && len(args) == 2:
 		for _, r := range c.Repositories {
 			fmt.Fprintf(out, "%s\t%s\t%s\n", path(r.BaseURL), r.Key, map[bool]string{true: "signed", false: "unsigned"}[r.SignedMetadata])
@@ -73,25 +77,33 @@ func run(args []string, out io.Writer) error {
 	return fmt.Errorf("reading the arguments: nothing is known that looks like %q", args)
 }
 
-func packages(c *catalogue.Catalogue, out io.Writer) error {
+// packages reads the list of what the repositories hold.
+func packages(c *catalogue.Catalogue, list string, out io.Writer) error {
 	at := make(map[string]string)
 	for _, r := range c.Repositories {
 		at[r.ID] = path(r.BaseURL)
 	}
-	for _, set := range c.PackageSets {
-		for _, release := range set.Releases {
-			for _, p := range release.Packages {
-				epoch, rest, ok := strings.Cut(p.EVR, ":")
-				if !ok {
-					epoch, rest = "0", p.EVR
-				}
-				version, number, ok := strings.Cut(rest, "-")
-				if !ok {
-					return fmt.Errorf("reading package %q: %q is not [EPOCH:]VERSION-RELEASE", p.Name, p.EVR)
-				}
-				fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\n", at[p.Repository], p.Name, epoch, version, number, p.Arch)
-			}
+	data, err := os.ReadFile(list)
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		if strings.HasPrefix(line, "#") {
+			continue
 		}
+		f := strings.Split(strings.TrimSpace(line), "\t")
+		if len(f) != 4 || at[f[0]] == "" {
+			return fmt.Errorf("reading %q: %q is not REPOSITORY NAME VERSION ARCH with a repository of the catalogue", list, line)
+		}
+		epoch, rest, ok := strings.Cut(f[2], ":")
+		if !ok {
+			epoch, rest = "0", f[2]
+		}
+		version, number, ok := strings.Cut(rest, "-")
+		if !ok {
+			return fmt.Errorf("reading %q: %q is not [EPOCH:]VERSION-RELEASE", list, f[2])
+		}
+		fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%s\t%s\n", at[f[0]], f[1], epoch, version, number, f[3])
 	}
 	return nil
 }

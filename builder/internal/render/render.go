@@ -172,6 +172,8 @@ func clusterOf(req Request) (bundle.Cluster, error) {
 			SnapshotDir:    f.Etcd.Snapshots.Dir,
 			SnapshotKeep:   f.Etcd.Snapshots.Keep,
 			CNI:            f.Network.CNI,
+			KernelMode:     f.OS.Kernel.Mode,
+			KernelRemove:   f.OS.Kernel.RemoveOld,
 			CheckImage:     checkImage(req),
 			ProxyMode:      f.Network.ProxyMode,
 			KubeVersion:    req.Versions.Kubernetes,

@@ -2,6 +2,7 @@ package rpmrepo
 
 import (
 	"bytes"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
@@ -15,11 +16,13 @@ import (
 // expiry, signatures on itself, which of the known keys make with SHA-1) is not looked at: the fingerprint is the trust.
 type Key struct {
 	Fingerprint string // 40 upper-case hex digits
+	Weak        bool   // a key of a kind, or with signatures of a kind, that only pinning it as such lets pass
 	public      *packet.PublicKey
 }
 
-// ParseKey finds the key with the fingerprint in a key file, armored or not. Other keys in the file are not used.
-func ParseKey(data []byte, fingerprint string) (*Key, error) {
+// ParseKey finds the key with the fingerprint in a key file, armored or not. Other keys in the file are not used. A key that is
+// no RSA key of 2048 bits or more is refused unless it is said to be weak; so are, later, its signatures with SHA-1.
+func ParseKey(data []byte, fingerprint string, weak bool) (*Key, error) {
 	blocks, err := openArmor(data)
 	if err != nil {
 		return nil, fmt.Errorf("reading the key file: %w", err)
@@ -33,7 +36,10 @@ func ParseKey(data []byte, fingerprint string) (*Key, error) {
 		for _, pk := range found {
 			fp := fmt.Sprintf("%X", pk.Fingerprint)
 			if fp == fingerprint {
-				return &Key{Fingerprint: fp, public: pk}, nil
+				if rsaKey, ok := pk.PublicKey.(*rsa.PublicKey); !weak && (!ok || rsaKey.N.BitLen() < 2048) {
+					return nil, fmt.Errorf("the key %s is weak (no RSA key of 2048 bits or more): say weak: true for it in the catalogue when there is no better one", fp)
+				}
+				return &Key{Fingerprint: fp, Weak: weak, public: pk}, nil
 			}
 			others = append(others, fp)
 		}

@@ -15,13 +15,19 @@ import (
 
 // Limits on what a repository may say. The largest known index (CentOS 7 updates) has 25 MB compressed.
 const (
-	maxRepomd        int64 = 1 << 20
-	maxPrimary       int64 = 256 << 20
-	maxPrimaryOpened int64 = 4 << 30
-	maxPackage       int64 = 1 << 30
+	maxRepomd  int64 = 1 << 20
+	maxIndex   int64 = 256 << 20
+	maxOpened  int64 = 4 << 30
+	maxPackage int64 = 1 << 30
 )
 
-// Index is where a repository's list of packages is.
+// Indexes are the parts of a repository's index.
+type Indexes struct {
+	Primary   Index // list of packages
+	Filelists Index // list of files; Path is "" when there is none
+}
+
+// Index is where one part is.
 type Index struct {
 	Path   string // below the repository's base address
 	SHA256 bundle.Digest
@@ -48,33 +54,43 @@ type locationXML struct {
 	Base string `xml:"base,attr"`
 }
 
-// ParseRepomd reads repomd.xml and returns where the list of packages is.
-func ParseRepomd(data []byte) (Index, error) {
+// ParseRepomd reads repomd.xml and returns where the lists of packages and of files are.
+func ParseRepomd(data []byte) (Indexes, error) {
 	var doc repomdXML
+	var found Indexes
 	d := xml.NewDecoder(strings.NewReader(string(data)))
 	if err := d.Decode(&doc); err != nil {
-		return Index{}, fmt.Errorf("reading repomd.xml: %w", err)
+		return found, fmt.Errorf("reading repomd.xml: %w", err)
 	}
 	if err := onlySpace(d); err != nil {
-		return Index{}, fmt.Errorf("reading repomd.xml: %w", err)
+		return found, fmt.Errorf("reading repomd.xml: %w", err)
 	}
 	for _, e := range doc.Data {
-		if e.Type != "primary" {
+		into := &found.Primary
+		switch {
+		case e.Type == "filelists":
+			into = &found.Filelists
+		case e.Type != "primary":
 			continue
 		}
 		sum, err := e.Checksum.digest()
 		if err == nil {
 			err = e.Location.check()
 		}
-		if err == nil && (e.Size < 0 || e.Size > maxPrimary) {
-			err = fmt.Errorf("its size is %d bytes, the limit is %d", e.Size, maxPrimary)
+		if err == nil && (e.Size < 0 || e.Size > maxIndex) {
+			err = fmt.Errorf("its size is %d bytes, the limit is %d", e.Size, maxIndex)
 		}
 		if err != nil {
-			return Index{}, fmt.Errorf("reading repomd.xml: primary: %w", err)
+			return Indexes{}, fmt.Errorf("reading repomd.xml: %s: %w", e.Type, err)
 		}
-		return Index{Path: e.Location.Href, SHA256: sum, Size: e.Size}, nil
+		if into.Path == "" {
+			*into = Index{Path: e.Location.Href, SHA256: sum, Size: e.Size}
+		}
 	}
-	return Index{}, errors.New("reading repomd.xml: it names no primary index")
+	if found.Primary.Path == "" {
+		return found, errors.New("reading repomd.xml: it names no primary index")
+	}
+	return found, nil
 }
 
 // onlySpace refuses anything but white space and comments after the document.

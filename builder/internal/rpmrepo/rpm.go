@@ -59,20 +59,11 @@ func checkName(f *os.File, p Package) (err error) {
 
 // verifyPackage checks the best signature that the package carries.
 func verifyPackage(ctx context.Context, r io.ReadSeeker, key *Key) (string, error) {
-	if _, err := r.Seek(leadSize, io.SeekStart); err != nil {
-		return "", err
-	}
 	in := &contextReader{ctx, r}
-	sig, err := readHeader(in, maxSigStore)
-	if err != nil {
-		return "", err
-	}
-	if pad := -len(sig.raw) & 7; pad > 0 {
-		if _, err := io.CopyN(io.Discard, in, int64(pad)); err != nil {
-			return "", fmt.Errorf("reading a header: %w", io.ErrUnexpectedEOF)
-		}
-	}
-	head, err := readHeader(in, maxHeadStore)
+	head, sig, err := openHeader(struct {
+		io.Reader
+		io.Seeker
+	}{in, r})
 	if err != nil {
 		return "", err
 	}
@@ -94,6 +85,9 @@ func verifyPackage(ctx context.Context, r io.ReadSeeker, key *Key) (string, erro
 
 func checkSignature(raw []byte, key *Key, head []byte, payload io.Reader) error {
 	s, err := parseSignature(raw)
+	if err == nil && s.weak() && !key.Weak {
+		err = errors.New("it is made with SHA-1")
+	}
 	if err == nil {
 		h := s.hash.New()
 		h.Write(head)

@@ -68,7 +68,7 @@ func TestRealToolsAndWeAgree(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			key, err := rpmrepo.ParseKey(file, fingerprint)
+			key, err := rpmrepo.ParseKey(file, fingerprint, true)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,20 +88,23 @@ func TestRealToolsAndWeAgree(t *testing.T) {
 				}
 				return err
 			})
-			found, _, err := rpmrepo.Find(t.Context(), newClient(t), rpmrepo.Source{ID: "probe", BaseURL: u.URL + "/repo", Key: key, Signed: true},
-				[]rpmrepo.Wanted{{Name: "probe", EVR: "2:1.5-3.el7", Arch: "noarch"}})
+			repo, err := rpmrepo.Load(t.Context(), newClient(t), rpmrepo.Source{ID: "probe", BaseURL: u.URL + "/repo", Key: key, Signed: true, Arches: []string{"noarch"}})
 			if err != nil {
 				t.Fatal(err)
 			}
+			if len(repo.Packages) != 1 || repo.Packages[0].String() != "probe-2:1.5-3.el7.noarch" {
+				t.Fatalf("got %+v", repo.Packages)
+			}
+			found := repo.Packages[0].Package
 			data, err := os.ReadFile(rpm)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if covers, err := check(t, data, found[0], key); err != nil || covers != "header and payload" {
+			if covers, err := check(t, data, found, key); err != nil || covers != "header and payload" {
 				t.Errorf("covers %q, %v", covers, err)
 			}
 			data[len(data)-1] ^= 1
-			if _, err := check(t, data, found[0], key); err == nil {
+			if _, err := check(t, data, found, key); err == nil {
 				t.Error("last byte flipped: no error")
 			}
 		})

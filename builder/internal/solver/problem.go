@@ -117,13 +117,16 @@ func Solve(p Problem) (*Solution, error) {
 }
 
 // FilesNeeded returns the paths that packages within reach of an answer require and that nobody installed or available is
-// known to hold, sorted: the caller may know more about files than it has told.
-func FilesNeeded(p Problem) []string {
+// known to hold, sorted: the caller may know more about files than it has told. With names it looks only at packages with one
+// of them.
+func FilesNeeded(p Problem, names []string) []string {
 	u := newUniverse(p)
 	u.reach()
 	var paths []string
-	for path := range u.unanswered {
-		paths = append(paths, path)
+	for path, by := range u.unanswered {
+		if names == nil || slices.ContainsFunc(by, func(name string) bool { return slices.Contains(names, name) }) {
+			paths = append(paths, path)
+		}
 	}
 	slices.Sort(paths)
 	return paths

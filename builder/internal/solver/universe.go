@@ -9,26 +9,26 @@ import (
 type universe struct {
 	problem    Problem
 	all        []*Package
-	installed  int              // all[:installed] are
-	foreign    []*Package       // of architectures that do not count: for explanations
-	names      map[string][]int // packages by name
-	provides   map[string][]int // packages by what they provide, themselves too
-	files      map[string][]int // packages by path
-	beside     map[string]bool  // names whose versions live side by side
-	reached    []bool           // packages that an answer may hold
-	order      []int            // reached, in that order
-	unanswered map[string]bool  // required paths that nobody is known to hold
-	clauses    []clause         // of what was reached
-	wantedAt   []int            // clause of each wanted thing
-	roots      []int            // clauses to be met whoever is there: what is wanted, then what stays
-	needs      map[int][]int    // clauses of a package's requirements
-	cache      map[Dep][]int    // providers
+	installed  int                 // all[:installed] are
+	foreign    []*Package          // of architectures that do not count: for explanations
+	names      map[string][]int    // packages by name
+	provides   map[string][]int    // packages by what they provide, themselves too
+	files      map[string][]int    // packages by path
+	beside     map[string]bool     // names whose versions live side by side
+	reached    []bool              // packages that an answer may hold
+	order      []int               // reached, in that order
+	unanswered map[string][]string // required paths that nobody is known to hold, and who requires them
+	clauses    []clause            // of what was reached
+	wantedAt   []int               // clause of each wanted thing
+	roots      []int               // clauses to be met whoever is there: what is wanted, then what stays
+	needs      map[int][]int       // clauses of a package's requirements
+	cache      map[Dep][]int       // providers
 }
 
 func newUniverse(p Problem) *universe {
 	u := &universe{
 		problem: p, names: map[string][]int{}, provides: map[string][]int{}, files: map[string][]int{}, beside: map[string]bool{},
-		unanswered: map[string]bool{}, needs: map[int][]int{}, cache: map[Dep][]int{},
+		unanswered: map[string][]string{}, needs: map[int][]int{}, cache: map[Dep][]int{},
 	}
 	for _, name := range p.Beside {
 		u.beside[name] = true
@@ -211,7 +211,7 @@ func (u *universe) require(i int, d Dep) []int {
 		return nil // broken before
 	}
 	if len(list) == 0 && strings.HasPrefix(d.Name, "/") && d.Op == 0 {
-		u.unanswered[d.Name] = true
+		u.unanswered[d.Name] = append(u.unanswered[d.Name], u.all[i].Name)
 	}
 	if rich(d) {
 		list = nil
