@@ -136,6 +136,7 @@ func (r *renderer) node(role *Role) {
 		r.text("node/k8s-node-sysctl.conf", "/etc/sysctl.d/k8s-node.conf", 0o644),
 		r.text("node/k8s-node-modules.conf", "/etc/modules-load.d/k8s-node.conf", 0o644),
 		r.text("node/daemon.json", "/etc/docker/daemon.json", 0o644),
+		r.text("node/kubelet-certificates", kubeDir+"/bin/kubelet-certificates", 0o755),
 		r.unit("node/kubelet.service"), r.unit("node/kube-proxy.service"),
 		r.text("node/kube-proxy", kubeCfg+"/kube-proxy", 0o644))
 	if r.req.Cluster.Network.ProxyMode == "ipvs" {
