@@ -82,7 +82,11 @@ func (in *inputs) copySite() (string, error) {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return "", err
 	}
-	_, err := command("", "cp", "-a", filepath.Join(in.opts.site, "cluster.yaml"), filepath.Join(in.opts.site, "bundle.lock"), filepath.Join(in.opts.site, "pki"), to)
+	argv := []string{"cp", "-a"}
+	for _, name := range []string{"cluster.yaml", "baseline.json", "bundle.lock", "pki"} {
+		argv = append(argv, filepath.Join(in.opts.site, name))
+	}
+	_, err := command("", append(argv, to)...)
 	return to, err
 }
 

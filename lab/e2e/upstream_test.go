@@ -30,11 +30,13 @@ func (r *rig) bundle(t *testing.T, verb, dir, store string) result {
 	return program(t, r.root, filepath.Join(r.root, "bin", "bundle"), verb, "--dir", dir, "--store", store, "--catalogue", filepath.Join(r.state, "catalogue.yaml"), "--attempts", "3")
 }
 
-// freshSite is a site with nothing but its cluster file.
+// freshSite is a site with nothing but its cluster file, and what the hosts have.
 func (r *rig) freshSite(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	copyFile(t, filepath.Join(r.site, "cluster.yaml"), filepath.Join(dir, "cluster.yaml"))
+	for _, name := range []string{"cluster.yaml", "baseline.json"} {
+		copyFile(t, filepath.Join(r.site, name), filepath.Join(dir, name))
+	}
 	return dir
 }
 
