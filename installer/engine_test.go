@@ -182,10 +182,14 @@ func kinds(b *bundle.Bundle) map[string]func() []Step {
 		"block": func() []Step {
 			return []Step{&BlockStep{Path: "/etc/hosts", Name: "hosts", Lines: []string{"20.0.0.100 master01"}}, &BlockStep{Path: "/etc/none", Name: "x", Lines: []string{"y"}}}
 		},
-		"key":      func() []Step { return []Step{&KeyStep{Path: "/etc/selinux/config", Key: "SELINUX", Value: "disabled"}} },
-		"fstab":    func() []Step { return []Step{&FstabSwapStep{}} },
-		"swapoff":  func() []Step { return []Step{&SwapoffStep{}} },
-		"sysctl":   func() []Step { return []Step{&SysctlStep{Key: "net.ipv4.ip_forward", Value: "1"}} },
+		"key":     func() []Step { return []Step{&KeyStep{Path: "/etc/selinux/config", Key: "SELINUX", Value: "disabled"}} },
+		"fstab":   func() []Step { return []Step{&FstabSwapStep{}} },
+		"swapoff": func() []Step { return []Step{&SwapoffStep{}} },
+		"sysctl":  func() []Step { return []Step{&SysctlStep{Key: "net.ipv4.ip_forward", Value: "1"}} },
+		"settings": func() []Step {
+			forward := map[string]string{"/proc/sys/net/ipv4/ip_forward": "1", "/sys/module/none/parameters/x": "1"}
+			return []Step{&SettingsStep{Unit: "kube-proxy.service", Sets: forward}, &SysctlStep{Key: "net.ipv4.ip_forward", Value: "1"}}
+		},
 		"module":   func() []Step { return []Step{&ModuleStep{Name: "br_netfilter"}, &ModuleStep{Name: "overlay"}} },
 		"hostname": func() []Step { return []Step{&HostnameStep{Name: "node01"}} },
 		"enforce":  func() []Step { return []Step{&EnforceStep{}} },

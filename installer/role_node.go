@@ -11,6 +11,7 @@ func (p *planner) node() {
 	p.units(func(u bundle.Unit) bool { return u.Package != "" })
 	p.add(&WaitStep{Name: "docker", Wait: p.own(), Probe: p.dockerReady()})
 	p.images()
+	p.proxySettings()
 	p.units(func(u bundle.Unit) bool { return u.Package == "" })
 	p.phase(phaseCluster)
 	p.add(

@@ -75,6 +75,7 @@ func UndoKinds() map[string]UndoFunc {
 		kindModule:   undoModule,
 		kindPackages: undoPackages,
 		kindRestore:  undoRestore,
+		kindSettings: undoSettings,
 		kindSwapoff:  undoSwapoff,
 		kindSysctl:   undoSysctl,
 		kindUnit:     undoUnit,

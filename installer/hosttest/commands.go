@@ -16,13 +16,20 @@ func (h *Host) fakes() map[string]Script {
 		"systemctl": h.systemctl, "rpm": h.rpm, "sysctl": h.sysctl, "modprobe": h.modprobe, "swapoff": h.swapoff, "swapon": h.swapon,
 		"hostnamectl": h.hostnamectl, "getenforce": h.getenforce, "setenforce": h.setenforce, "iptables": h.iptables,
 		"iptables-save": h.iptablesSave, "iptables-restore": h.iptablesRestore, "useradd": h.useradd, "userdel": h.userdel,
-		"groupadd": h.groupadd, "groupdel": h.groupdel, "umount": h.umount, "kubectl": h.kubectl, "etcdctl": h.etcdctl, "mv": h.mv, "chown": h.chown, "sync": Says(""),
+		"groupadd": h.groupadd, "groupdel": h.groupdel, "umount": h.umount, "kubectl": h.kubectl, "etcdctl": h.etcdctl, "mv": h.mv, "chown": h.chown, "tee": h.tee, "sync": Says(""),
 	}
 }
 
 // set changes a file that a command changes.
 func (h *Host) set(name, content string) error {
 	return h.change(func() error { return h.put(name, []byte(content), host.Meta{Mode: 0o644}) })
+}
+
+func (h *Host) tee(stdin string, argv []string) (string, error) {
+	if len(argv) != 2 {
+		return "", Exit(argv, 1, "", "tee: the fake knows one file")
+	}
+	return stdin, h.set(argv[1], stdin)
 }
 
 func (h *Host) sysctl(_ string, argv []string) (string, error) {
