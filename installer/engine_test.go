@@ -224,6 +224,27 @@ func kinds(b *bundle.Bundle) map[string]func() []Step {
 	}
 }
 
+// newKernelHost is a host that runs a new kernel which is not the default yet.
+func newKernelHost(t testing.TB) *hosttest.Host {
+	h := busyHost(t)
+	h.GRUB(t)
+	p := hosttest.Package{Name: "kernel-lt", EVR: "5.4.278-1.el7.elrepo", Arch: "x86_64", Kernel: pfNewKernel}
+	h.Put(t, "/mnt/usb/kernel-lt.rpm", p.File())
+	if _, err := h.Run(t.Context(), nil, "rpm", "-i", "/mnt/usb/kernel-lt.rpm"); err != nil {
+		t.Fatal(err)
+	}
+	h.Put(t, "/proc/sys/kernel/osrelease", pfNewKernel+"\n")
+	h.Revive()
+	return h
+}
+
+// kernelKinds are kinds of steps on a host that runs a new kernel.
+func kernelKinds() map[string]func() []Step {
+	return map[string]func() []Step{
+		kindBootDefault: func() []Step { return []Step{&BootDefaultStep{Release: pfNewKernel}} },
+	}
+}
+
 func dockerPackages() *PackagesStep {
 	return &PackagesStep{Set: "docker", Packages: []RPM{
 		{"docker-ce", "3:20.10.24-3.el7", "x86_64", "/mnt/usb/docker.rpm", bundle.Digest{}}, {"containerd.io", "1.6.33-3.1.el7", "x86_64", "/mnt/usb/containerd.rpm", bundle.Digest{}},
@@ -233,8 +254,9 @@ func dockerPackages() *PackagesStep {
 func TestEveryKindOfStepSurvivesACrashAtEveryChange(t *testing.T) {
 	b := testBundle(t)
 	// Those that need a cluster around them are killed by TestAKillWhileAMemberJoinsEndsTheSame and
-	// TestARestoreThatIsKilledAnywhereEndsRight.
-	tested := map[string]bool{kindMember: true, kindRestore: true}
+	// TestARestoreThatIsKilledAnywhereEndsRight; those of a kernel, between which the host starts anew, by
+	// TestAKillAnywhereOnTheWayToANewKernelEndsTheSame and TestAnUninstallOnTheOldKernelLeavesNothingOfTheNewOne.
+	tested := map[string]bool{kindMember: true, kindRestore: true, kindKernel: true, kindBootOnce: true, kindOldKernels: true}
 	for name, steps := range kinds(b) {
 		t.Run(name, func(t *testing.T) {
 			t.Logf("%d crashes", crashSteps(t, busyHost, steps))
@@ -243,6 +265,12 @@ func TestEveryKindOfStepSurvivesACrashAtEveryChange(t *testing.T) {
 			kind, _, _ := strings.Cut(s.ID(), ":")
 			tested[kind] = true
 		}
+	}
+	for name, steps := range kernelKinds() {
+		t.Run(name, func(t *testing.T) {
+			t.Logf("%d crashes", crashSteps(t, newKernelHost, steps))
+		})
+		tested[name] = true
 	}
 	for kind := range UndoKinds() {
 		if !tested[kind] {

@@ -41,6 +41,9 @@ type Facts struct {
 	Now       time.Time            `json:"now"`
 	Skew      map[string]int64     `json:"skew"` // seconds that a peer's clock is ahead of ours, of those that answered
 
+	// Boot is nil unless it was asked for.
+	Boot *BootFacts `json:"boot,omitempty"`
+
 	BalancerAllowed bool `json:"balancerAllowed"` // an enforcing SELinux was told to let nginx do a balancer's work
 }
 
@@ -89,6 +92,7 @@ type Questions struct {
 	Commands []string
 	Units    []string
 	EtcdData string // etcd's data directory, "" when the host is no member
+	Boot     bool   // what another kernel depends on
 }
 
 // GatherFacts looks at the host. What cannot be found out is left at its zero value where a finding can do without, and is
@@ -119,6 +123,9 @@ func GatherFacts(ctx context.Context, h host.Host, q Questions) (*Facts, error) 
 	f.Files = g.sizes(q.Files)
 	f.EtcdData = g.names(q.EtcdData)
 	f.CNI = g.names(cniDir)
+	if q.Boot {
+		f.Boot = g.boot(f)
+	}
 	if g.err != nil {
 		return nil, g.err
 	}

@@ -162,6 +162,8 @@ type PlanInput struct {
 	Installer string        // path of the running executable on this machine
 	Carried   string        // directory on this machine that the carry step fills: what comes later reads images there
 	Patience  time.Duration // the longest that a step waits; 0: nothing waits
+	// Kernel is what was said of the kernel that the bundle brings: kernelKept or kernelHeld; "" nothing.
+	Kernel string
 }
 
 // NewPlan makes the plan of the bundle's role for a host.

@@ -58,6 +58,9 @@ type RoleInput struct {
 	Images int64             // bytes that docker needs for the images, as dockerBytes says
 	// Upgrade is not nil when the role is on the host from another bundle.
 	Upgrade *Upgrade
+	// KernelModules are those of the kernel that the bundle brings, as lsmod writes them.
+	KernelModules map[string]bool
+	Kernel        string // what was said of that kernel: kernelKept, kernelHeld or ""
 }
 
 // Previous is what an earlier run left on the host.
@@ -72,6 +75,7 @@ type PreflightInput struct {
 	Facts    *Facts
 	Roles    []RoleInput
 	Previous Previous
+	Reboot   string // what the operator said of a reboot; "" nothing
 }
 
 // check looks at one thing. It returns nothing when there is nothing to say.
@@ -81,7 +85,7 @@ type check func(in *PreflightInput, r *RoleInput) []Finding
 func hostChecks() []check {
 	return []check{
 		checkRoot, checkArch, checkFamily, checkAddress, checkVIP, checkClusters, checkClock, checkSkew,
-		checkForeign, checkStateExec, checkSpace, checkKernel, checkSwapUnits, checkOverlap,
+		checkForeign, checkStateExec, checkSpace, checkKernel, checkNewKernel, checkSwapUnits, checkOverlap,
 	}
 }
 

@@ -232,7 +232,7 @@ func checkForeign(in *PreflightInput, _ *RoleInput) []Finding {
 // checkKernel warns of the kernel whose memory accounting of containers leaks; 3.10.0-1075 and later can turn it off.
 // https://github.com/kubernetes/kubernetes/issues/61937
 func checkKernel(in *PreflightInput, _ *RoleInput) []Finding {
-	if !strings.HasPrefix(in.Facts.Kernel, "3.10.") || !wants(in, bundle.RoleNode) {
+	if !strings.HasPrefix(in.Facts.Kernel, "3.10.") || !wants(in, bundle.RoleNode) || kernelComes(in) {
 		return nil
 	}
 	return warning("old-kernel", "the kernel is "+in.Facts.Kernel, "/proc/sys/kernel/osrelease",

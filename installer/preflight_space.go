@@ -104,8 +104,22 @@ func needs(in *PreflightInput) map[string]*need {
 				add("/usr", "packages", a.Blob.Size*packageFactor)
 			}
 		}
+		if upgradesKernel(r.Index, in.Facts.Kernel) && r.Kernel != kernelKept {
+			addKernel(in, r.Index, placed, add)
+		}
 	}
 	return total
+}
+
+// addKernel counts the packages of a kernel that is not there yet. /boot is looked at on its own.
+func addKernel(in *PreflightInput, index *bundle.RoleIndex, placed map[string]bool, add func(name, what string, bytes int64)) {
+	for _, p := range index.Kernel.Packages {
+		a, ok := artifactOf(index, p.Artifact)
+		if _, there := in.Facts.Files[vmlinuz(index.Kernel.Release)]; ok && !there && !placed[p.Artifact] {
+			placed[p.Artifact] = true
+			add("/usr", "packages", a.Blob.Size*packageFactor)
+		}
+	}
 }
 
 // dockerBytes is what docker needs below its directory for those layers of the images that it does not have: each once,

@@ -233,7 +233,7 @@ func bundleCases() []preflightCase {
 func TestPreflightFindsWhatIsWrong(t *testing.T) {
 	ca := newPFCA(t)
 	usual := map[string]string{"etcd": "20.0.0.100", "master": "20.0.0.100", "node": "20.0.0.103", "lb": "20.0.0.112"}
-	for _, c := range slices.Concat(hostCases(), clockAndSpaceCases(), networkCases(), bundleCases(), balancerCases()) {
+	for _, c := range slices.Concat(hostCases(), clockAndSpaceCases(), networkCases(), bundleCases(), balancerCases(), kernelCases()) {
 		t.Run(c.name, func(t *testing.T) {
 			ip := usual[c.role]
 			if c.ip != "" {
@@ -270,7 +270,7 @@ func TestPreflightFindsWhatIsWrong(t *testing.T) {
 
 func TestEveryFindingSaysWhatWhereWhyAndTheCommand(t *testing.T) {
 	ca := newPFCA(t)
-	for _, c := range slices.Concat(hostCases(), clockAndSpaceCases(), networkCases(), bundleCases(), balancerCases()) {
+	for _, c := range slices.Concat(hostCases(), clockAndSpaceCases(), networkCases(), bundleCases(), balancerCases(), kernelCases()) {
 		in := pfInput(t, ca, c.role, map[string]string{"etcd": "20.0.0.100", "master": "20.0.0.100", "node": "20.0.0.103", "lb": "20.0.0.112"}[c.role])
 		if c.ip != "" {
 			in.Want.IP = c.ip

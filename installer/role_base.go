@@ -40,6 +40,7 @@ func (p *planner) base() {
 	p.phase(phasePackages)
 	p.packages()
 	p.clock()
+	p.newKernel()
 	p.phase(phaseSettings)
 	p.users()
 	p.dirs(func(bundle.Dir) bool { return true })

@@ -231,25 +231,52 @@ func queryRepaired(ctx context.Context, h host.Host, ids []string) (map[string][
 	return queryIDs(ctx, h, ids)
 }
 
-// queryIDs is queryPackages for names alone. rpm's exit code is the number of packages that are not installed, so its output
-// is what counts.
+// queryIDs is queryPackages for names alone.
 func queryIDs(ctx context.Context, h host.Host, ids []string) (map[string][]string, error) {
 	installed := map[string][]string{}
-	if len(ids) == 0 {
-		return installed, nil
+	lines, err := queryRPM(ctx, h, queryFormat, ids)
+	for _, line := range lines {
+		if id, evr, ok := strings.Cut(line, " "); ok && slices.Contains(ids, id) {
+			installed[id] = append(installed[id], evr)
+		}
+	}
+	return installed, err
+}
+
+// fullFormat prints a package as RPM.full does.
+const fullFormat = `%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}\n`
+
+// queryFull returns those of the packages, as RPM.full names them, that are installed. A damaged database is repaired.
+func queryFull(ctx context.Context, h host.Host, names []string) ([]string, error) {
+	lines, err := queryRPM(ctx, h, fullFormat, names)
+	if errors.As(err, new(*rpmDatabaseError)) {
+		if err := repairRPM(ctx, h); err != nil {
+			return nil, err
+		}
+		lines, err = queryRPM(ctx, h, fullFormat, names)
+	}
+	return slices.DeleteFunc(lines, func(l string) bool { return !slices.Contains(names, l) }), err
+}
+
+// queryRPM returns what rpm prints of those packages that are installed. Its exit code is the number of those that are not,
+// so its output is what counts.
+func queryRPM(ctx context.Context, h host.Host, format string, names []string) ([]string, error) {
+	if len(names) == 0 {
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, rpmTestTime)
 	defer cancel()
-	out, err := h.Run(ctx, nil, append([]string{"rpm", "-q", "--qf", queryFormat}, ids...)...)
-	var failed *host.RunError
+	out, err := h.Run(ctx, nil, append([]string{"rpm", "-q", "--qf", format}, names...)...)
 	if rpmBroken(err) {
 		return nil, &rpmDatabaseError{err} // it says of every package that it is not installed
 	}
+	var failed *host.RunError
 	if errors.As(err, &failed) && failed.Code > 0 {
 		out = []byte(failed.Stdout)
 	} else if err != nil {
 		return nil, fmt.Errorf("asking rpm what is installed: %w", err)
 	}
+	var lines []string
 	missing := 0
 	for line := range strings.Lines(string(out)) {
 		line = strings.TrimSpace(line)
@@ -257,12 +284,10 @@ func queryIDs(ctx context.Context, h host.Host, ids []string) (map[string][]stri
 			missing++
 			continue
 		}
-		if id, evr, ok := strings.Cut(line, " "); ok && slices.Contains(ids, id) {
-			installed[id] = append(installed[id], evr)
-		}
+		lines = append(lines, line)
 	}
 	if failed != nil && missing == 0 {
 		return nil, fmt.Errorf("asking rpm what is installed: %w", err)
 	}
-	return installed, nil
+	return lines, nil
 }

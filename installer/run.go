@@ -27,6 +27,8 @@ type Outcome struct {
 	Waiting []Waiting    `json:"waiting"`
 	Changed int          `json:"changed"` // steps that changed the host
 	Health  []HealthLine `json:"health"`  // looked at when everything is done
+	// Kernel is what is left to do for the kernel that the bundle brings; nil: nothing, and so without one.
+	Kernel *KernelOutcome `json:"kernel,omitempty"`
 	// Upgrades are those of this run, in order; none is missing that failed: that is an error.
 	Upgrades []Upgraded `json:"upgrades,omitempty"`
 
@@ -49,11 +51,21 @@ func (s *Session) Install(ctx context.Context, job *Job) (Outcome, error) {
 		return Outcome{}, err
 	}
 	defer lock.Close()
+	var indexes []*bundle.RoleIndex
+	for _, r := range job.Roles {
+		indexes = append(indexes, r.Input.Index)
+	}
+	if err := s.decideKernels(ctx, indexes); err != nil {
+		return Outcome{}, err
+	}
 	return s.apply(ctx, lock, []*Job{job})
 }
 
 // Resume goes on with everything that was carried to this host.
 func (s *Session) Resume(ctx context.Context) (Outcome, error) {
+	if err := s.decideCarried(ctx); err != nil {
+		return Outcome{}, err
+	}
 	jobs, err := s.resumed(ctx, "")
 	if err != nil {
 		return Outcome{}, err
@@ -133,6 +145,9 @@ func (s *Session) apply(ctx context.Context, lock *StateLock, jobs []*Job) (Outc
 		}
 	}
 	out.Done = len(out.Waiting) == 0
+	if err := s.kernelOutcome(ctx, roles, &out); err != nil {
+		return out, err
+	}
 	// Whatever the operator presses now, the host must know whether it has to go on by itself.
 	if err := s.settle(context.WithoutCancel(ctx), roles, out.Done); err != nil {
 		return out, err

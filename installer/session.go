@@ -31,8 +31,12 @@ type Session struct {
 	Unattended bool          // nobody is watching: the timer started this run
 	// DrainTimeout is how long the pods of a node that is upgraded may take to go; 0 means the constant of that name.
 	DrainTimeout time.Duration
-	alone        bool // the other roles of the host are not looked at
-	Report       progress.Func
+	// Reboot says whether a reboot that a new kernel needs may come: RebootNow, RebootLater, RebootNever; "" is not said.
+	Reboot string
+	// Kernel is what becomes of the kernel that a bundle brings: KernelKeep, KernelRetry; "" is not said.
+	Kernel string
+	alone  bool // the other roles of the host are not looked at
+	Report progress.Func
 }
 
 // RoleJob is one role that is to be installed.
@@ -88,7 +92,7 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 		return nil, err
 	}
 	s.balanceFacts(ctx, job)
-	job.Findings = Preflight(PreflightInput{Want: job.Want, Facts: job.Facts, Roles: job.inputs(), Previous: s.previous(opened)})
+	job.Findings = Preflight(PreflightInput{Want: job.Want, Facts: job.Facts, Roles: job.inputs(), Previous: s.previous(opened), Reboot: s.Reboot})
 	for _, r := range job.Roles {
 		if r.Plan != nil {
 			job.Findings = append(job.Findings, r.Plan.conflicts(ctx, s.Host)...)
@@ -116,6 +120,9 @@ func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundl
 		if err == nil {
 			err = input.adapt(job.Host, want.Token)
 		}
+		if err == nil {
+			input.Kernel, err = s.kernelWish(input.Index)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -133,7 +140,7 @@ func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundl
 		}
 		r.Plan, err = NewPlan(PlanInput{Bundle: r.Bundle, Pack: r.Input.Pack, Texts: r.Input.Texts, Host: job.Host, Facts: job.Facts, Token: want.Token,
 			Probe: s.Probe, Now: s.Now, Installer: s.Executable, Patience: s.Patience,
-			Carried: s.local(RoleDir(r.Bundle.Role.Role))})
+			Carried: s.local(RoleDir(r.Bundle.Role.Role)), Kernel: r.Input.Kernel})
 		var away *addressError
 		if errors.As(err, &away) {
 			job.unplanned = err // preflight has a finding about the address, with what helps
@@ -168,6 +175,10 @@ func readRole(ctx context.Context, b *bundle.Bundle, name string) (RoleInput, er
 		in.Carry += blob.Size
 	}
 	in.Images = dockerBytes(b, func(bundle.Digest) bool { return false })
+	var err error
+	if in.KernelModules, err = kernelModules(ctx, b); err != nil {
+		return in, err
+	}
 	if _, ok := b.PackBlob(name); !ok {
 		return in, nil
 	}
@@ -181,6 +192,8 @@ func (s *Session) questions(job *Job) Questions {
 	q := Questions{Now: s.Now(), Files: append(foreignFiles(), selinuxConfig), Units: foreignUnits(), Commands: []string{"ipset"}}
 	for _, r := range job.Roles {
 		q.Modules = append(q.Modules, r.Input.Index.Modules...)
+		q.Files = append(q.Files, kernelFiles(r.Input.Index)...)
+		q.Boot = q.Boot || r.Input.Index.Kernel != nil && r.Input.Index.Cluster.Policy.KernelMode == kernelUpgrade
 		if r.Input.Index.Cluster.VIP != "" {
 			q.Units = append(q.Units, nginxUnit, keepalivedUnit)
 		}

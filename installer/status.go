@@ -25,6 +25,9 @@ type RoleStatus struct {
 	Serial    int64         `json:"serial"`            // of the bundle: the newer one is greater
 	Upgrade   string        `json:"upgrade,omitempty"` // that is not finished: "upgrade of node from v1.20.13 to v1.20.15"
 
+	// Kernel is what is left to do for the kernel that the bundle brings; missing: nothing.
+	Kernel *KernelOutcome `json:"kernel,omitempty"`
+
 	Certificates []CertificateStatus `json:"certificates"` // soonest end first
 	Etcd         []MemberStatus      `json:"etcd"`         // on members and masters
 	VIP          *VIPStatus          `json:"vip,omitempty"`
@@ -59,6 +62,11 @@ func (s *Session) roleStatus(ctx context.Context, r RoleJob) RoleStatus {
 	}
 	for _, step := range r.Plan.Steps() {
 		st.Steps++
+		if boot, ok := step.(*BootStep); ok {
+			if left, err := boot.look(ctx, s.Host); err == nil {
+				st.Kernel = left
+			}
+		}
 		now, err := step.Check(ctx, s.Host)
 		if err == nil && now.State == Satisfied {
 			st.Done++

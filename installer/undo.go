@@ -76,7 +76,7 @@ func Undo(ctx context.Context, o UndoOptions) (UndoResult, error) {
 func undoOrder(claims []Claim) []Claim {
 	rank := func(c Claim) int {
 		switch kind, _, _ := strings.Cut(c.Step, ":"); kind {
-		case kindPackages:
+		case kindPackages, kindKernel:
 			return 1
 		case kindDir, kindCarry:
 			return 2

@@ -28,7 +28,7 @@ const exitText = `Exit codes:
   0    done; also when the host waits for others and goes on by itself
   1    a step failed; run the same command again, it goes on where it stopped
   2    refused: wrong command, wrong host or wrong bundle; nothing was changed
-  3    a reboot is needed; run the same command after it
+  3    a reboot is needed, or under way; the host goes on by itself after it
   4    the bundle is damaged; nothing was changed
   5    something on this host is in the way; nothing was replaced
   6    everything is in place, but a health check failed; or an upgrade failed and
@@ -69,6 +69,8 @@ func exitCode(err error) int {
 		return exitDone
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
+	case errors.As(err, new(*rebootError)):
+		return exitReboot
 	case errors.Is(err, errUnhealthy), errors.As(err, &back):
 		return exitUnhealthy
 	case errors.As(err, &damage):
@@ -100,6 +102,9 @@ func hints(err error) []string {
 		answer   *console.NoAnswerError
 	)
 	if help := upgradeHints(err); help != nil {
+		return help
+	}
+	if help := kernelHints(err); help != nil {
 		return help
 	}
 	switch {

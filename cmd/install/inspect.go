@@ -47,6 +47,9 @@ func (a *app) status(ctx context.Context) error {
 		if r.Upgrade != "" {
 			a.say("  ", r.Upgrade+" is not finished; the version before is kept")
 		}
+		if r.Kernel != nil && r.Kernel.Why != r.Waiting {
+			a.say("  ", r.Kernel.Why)
+		}
 		switch {
 		case r.Waiting != "":
 			a.say("  ", r.Waiting)

@@ -93,7 +93,7 @@ func (a *app) do(ctx context.Context, s *installer.Session, job *installer.Job, 
 		return err
 	}
 	res.Outcome = &outcome
-	return a.finish(outcome, res)
+	return a.finish(ctx, s, outcome, res)
 }
 
 // question is what the operator says yes to. An upgrade is called one.
@@ -125,11 +125,14 @@ func (a *app) ask(ctx context.Context, question string) error {
 	return err
 }
 
-// finish prints how far a run came. Waiting for others is a good end.
-func (a *app) finish(o installer.Outcome, v any) error {
+// finish prints how far a run came. Waiting for others is a good end; a kernel that is still to come up is none.
+func (a *app) finish(ctx context.Context, s *installer.Session, o installer.Outcome, v any) error {
 	a.printOutcome(o)
 	if err := a.printJSON(v); err != nil {
 		return err
+	}
+	if o.Kernel != nil {
+		return a.kernelEnd(ctx, s, o.Kernel)
 	}
 	if !o.Healthy() {
 		return errUnhealthy
@@ -152,6 +155,7 @@ timer runs this now and then for as long as the host waits for others.
 	}
 	cmd.Flags().BoolVar(&unattended, "unattended", false, "for the timer: when another installer is at work, leave it to that one")
 	cmd.Flags().StringVar(&a.tokenFile, "token-file", "", "file with a token of ./install token, for a node whose own has expired; - is standard input")
+	a.kernelFlags(cmd)
 	return cmd
 }
 
@@ -179,7 +183,7 @@ func (a *app) resume(ctx context.Context, unattended bool) error {
 	if unattended && !outcome.Done {
 		return a.printJSON(outcome) // the log has what it waits for already, and gets it again and again
 	}
-	return a.finish(outcome, outcome)
+	return a.finish(ctx, s, outcome, outcome)
 }
 
 func (a *app) newUninstall() *cobra.Command {

@@ -200,6 +200,7 @@ func (a *app) printOutcome(o installer.Outcome) {
 		}
 	}
 	switch {
+	case o.Kernel != nil: // said at the very end
 	case !o.Done:
 		a.console.Say("Everything that this host can do alone is done. It still waits:")
 		for _, w := range o.Waiting {

@@ -67,6 +67,8 @@ type app struct {
 	yes       bool
 	plan      bool
 	drain     time.Duration
+	reboot    string
+	kernel    string
 }
 
 // session is the installer on this machine.
@@ -81,7 +83,8 @@ func (a *app) session(unattended bool) (*installer.Session, error) {
 		s.Patience = *a.patience
 	}
 	s.Unattended, s.DrainTimeout = unattended, a.drain
-	return s, nil
+	s.Reboot, s.Kernel = a.reboot, a.kernel
+	return s, a.kernelFlagsKnown()
 }
 
 // report shows progress. What the health check finds is printed as a table at the end and not a second time.
@@ -138,6 +141,7 @@ func (a *app) requestFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.ip, "ip", "", "address of this host in the cluster file")
 	cmd.Flags().StringVar(&a.bundle, "bundle", "", "bundle, or directory with bundles")
 	cmd.Flags().StringVar(&a.tokenFile, "token-file", "", "file with a token of ./install token, for a node whose own has expired; - is standard input")
+	a.kernelFlags(cmd)
 	cmd.MarkFlagFilename("bundle", "bundle")
 	cmd.RegisterFlagCompletionFunc("role", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return installer.RoleOrder(), cobra.ShellCompDirectiveNoFileComp

@@ -64,6 +64,9 @@ func setup(env *testscript.Env) error {
 	if filepath.Base(env.WorkDir) == "script-check" { // the one that is about the whole cluster
 		newSite, roles = sitetest.NewBalanced, append(roles, bundle.RoleLB)
 	}
+	if filepath.Base(env.WorkDir) == "script-kernel" {
+		newSite = func(t testing.TB) *sitetest.Site { return sitetest.NewWithKernel(t, sitetest.Kernel{Mode: "upgrade"}) }
+	}
 	s := &scriptSite{Site: newSite(deferring{tb, env.Defer, dir}), before: map[string]hosttest.Tree{}}
 	for _, h := range s.Table {
 		s.before[h.Name] = s.Hosts[h.IP].Tree(tb)
@@ -140,6 +143,10 @@ func hostCommand(ts *testscript.TestScript, neg bool, args []string) {
 		serial, err := strconv.ParseInt(args[4], 10, 64)
 		ts.Check(err)
 		s.Bring(nilTB{ts: ts}, sitetest.Versions{Kube: args[2], Etcd: args[3], Serial: serial})
+	case "boot":
+		h.Boot(nilTB{ts: ts})
+	case "panics":
+		h.Panics = map[string]bool{args[2]: !neg}
 	case "broken":
 		s.Break(args[2], !neg)
 	case "fault":

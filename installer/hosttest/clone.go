@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,7 +15,7 @@ import (
 func (h *Host) clone(t testing.TB, written ...string) *Host {
 	t.Helper()
 	c := &Host{
-		Root: root(t), Starting: maps.Clone(h.Starting), APIDown: h.APIDown, Apart: h.Apart, Etcd: h.Etcd, scripts: maps.Clone(h.scripts), owners: map[string]string{},
+		Root: root(t), Starting: maps.Clone(h.Starting), APIDown: h.APIDown, Apart: h.Apart, Etcd: h.Etcd, Boots: slices.Clone(h.Boots), Panics: h.Panics, BootFull: h.BootFull, EnvReadOnly: h.EnvReadOnly, scripts: maps.Clone(h.scripts), owners: map[string]string{},
 		loaded: maps.Clone(h.loaded), swaps: maps.Clone(h.swaps), links: maps.Clone(h.links),
 	}
 	for full, owner := range h.owners {

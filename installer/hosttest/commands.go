@@ -17,6 +17,7 @@ func (h *Host) fakes() map[string]Script {
 		"hostnamectl": h.hostnamectl, "getenforce": h.getenforce, "setenforce": h.setenforce, "iptables": h.iptables,
 		"iptables-save": h.iptablesSave, "iptables-restore": h.iptablesRestore, "useradd": h.useradd, "userdel": h.userdel,
 		"groupadd": h.groupadd, "groupdel": h.groupdel, "umount": h.umount, "kubectl": h.kubectl, "etcdctl": h.etcdctl, "mv": h.mv, "chown": h.chown, "tee": h.tee, "sync": Says(""),
+		"grubby": h.grubby, "grub2-editenv": h.grub2Editenv,
 	}
 }
 

@@ -26,7 +26,12 @@ type Host struct {
 	Starting map[string]string // what a unit is after its start, when not "active"
 	APIDown  bool              // kubectl finds nobody
 	Apart    string            // a directory on a file system of its own; "" none
-	Etcd     Script            // the members that etcdctl asks: what "snapshot save" gets, and all that is no snapshot; nil: nobody
+	Boots    []string          // kernels that GRUB has started, in order
+	Panics   map[string]bool   // kernels that do not come up
+	BootFull bool              // there is no room for an initramfs in /boot
+	// EnvReadOnly: GRUB cannot write its environment.
+	EnvReadOnly bool
+	Etcd        Script // the members that etcdctl asks: what "snapshot save" gets, and all that is no snapshot; nil: nobody
 
 	scripts map[string]Script
 	owners  map[string]string // "user:group" by name, when not root:root

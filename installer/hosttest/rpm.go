@@ -19,12 +19,29 @@ type Package struct {
 	Requires        []string // names of packages
 	Units           []string // names of units whose files it brings
 	Configs         []string // settings that it brings, each in a directory of its own
+	Kernel          string   // release of the kernel that it is: several versions may be there
 }
 
 // File is the content of the package's file.
 func (p Package) File() string {
-	return fmt.Sprintf("rpm %s %s %s\nrequires %s\nunits %s\nconfigs %s\n", p.Name, p.EVR, p.Arch,
-		strings.Join(p.Requires, " "), strings.Join(p.Units, " "), strings.Join(p.Configs, " "))
+	return fmt.Sprintf("rpm %s %s %s\nrequires %s\nunits %s\nconfigs %s\nkernel %s\n", p.Name, p.EVR, p.Arch,
+		strings.Join(p.Requires, " "), strings.Join(p.Units, " "), strings.Join(p.Configs, " "), p.Kernel)
+}
+
+// key is the package's file in the database.
+func (p Package) key() string {
+	if p.Kernel != "" {
+		return p.full()
+	}
+	return p.Name + "." + p.Arch
+}
+
+// full is the package's name with its version, without its epoch.
+func (p Package) full() string { return p.format("%{NAME}-%{VERSION}-%{RELEASE}.%{ARCH}") }
+
+// named reports whether a word of a command means the package.
+func (p Package) named(word string) bool {
+	return word == p.Name || word == p.Name+"."+p.Arch || word == p.full()
 }
 
 // parsePackage is the reverse of File.
@@ -35,7 +52,11 @@ func parsePackage(text string) (Package, bool) {
 		return Package{}, false
 	}
 	words := func(i int) []string { return strings.Fields(lines[i])[1:] }
-	return Package{head[1], head[2], head[3], words(1), words(2), words(3)}, true
+	p := Package{Name: head[1], EVR: head[2], Arch: head[3], Requires: words(1), Units: words(2), Configs: words(3)}
+	if len(lines) > 4 && lines[4] != "" {
+		p.Kernel = strings.Join(words(4), "")
+	}
+	return p, true
 }
 
 // Files of the database that say what is wrong with it: of a process that died in it, and damaged themselves.
@@ -129,7 +150,7 @@ func (h *Host) rpmQuery(argv []string, all bool, format string, args []string) (
 	for _, a := range args {
 		found := false
 		for _, p := range h.installed() {
-			if a == p.Name || a == p.Name+"."+p.Arch {
+			if p.named(a) {
 				out.WriteString(p.format(format))
 				found = true
 			}
@@ -154,7 +175,7 @@ func (p Package) format(f string) string {
 	}
 	version, release, _ := strings.Cut(rest, "-")
 	return strings.NewReplacer("%|EPOCH?{%{EPOCH}}:{0}|", epoch, "%{EPOCH}", shown, "%{NAME}", p.Name, "%{ARCH}", p.Arch,
-		"%{VERSION}", version, "%{RELEASE}", release, `\n`, "\n").Replace(f)
+		"%{VERSION}", version, "%{RELEASE}", release, `\n`, "\n", `\t`, "\t").Replace(f)
 }
 
 func (h *Host) rpmInstall(argv []string, test bool, files []string) error {
@@ -165,6 +186,12 @@ func (h *Host) rpmInstall(argv []string, test bool, files []string) error {
 			return Exit(argv, 1, "", "error: open of "+f+" failed: not an rpm package")
 		}
 		set = append(set, p)
+	}
+	for _, p := range set {
+		again := slices.ContainsFunc(h.installed(), func(o Package) bool { return o.full() == p.full() })
+		if again && !slices.Contains(argv, "--replacepkgs") {
+			return Exit(argv, 1, "", "\tpackage "+p.full()+" is already installed")
+		}
 	}
 	have := append(h.installed(), set...)
 	for _, p := range set {
@@ -178,8 +205,17 @@ func (h *Host) rpmInstall(argv []string, test bool, files []string) error {
 		return nil
 	}
 	for _, p := range set {
-		if err := h.change(func() error { return h.rpmPlace(p) }); err != nil {
-			return err
+		if p.Kernel != "" && argv[1] == "-U" {
+			return Exit(argv, 1, "", "the fake does not upgrade a kernel")
+		}
+		steps := []func() error{func() error { return h.rpmPlace(p) }}
+		if p.Kernel != "" {
+			steps = append(steps, h.placeKernel(p.Kernel)...)
+		}
+		for _, step := range steps {
+			if err := h.change(step); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -198,7 +234,7 @@ func (h *Host) rpmPlace(p Package) error {
 			return err
 		}
 	}
-	return h.put(path.Join(rpmDB, p.Name+"."+p.Arch), []byte(p.File()), host.Meta{Mode: 0o644})
+	return h.put(path.Join(rpmDB, p.key()), []byte(p.File()), host.Meta{Mode: 0o644})
 }
 
 // packaged is what settings are as a package brings them.
@@ -232,7 +268,7 @@ func (h *Host) dropConfig(file, name string) error {
 func (h *Host) rpmErase(argv []string, test bool, args []string) error {
 	var gone []Package
 	for _, a := range args {
-		at := slices.IndexFunc(h.installed(), func(p Package) bool { return a == p.Name || a == p.Name+"."+p.Arch })
+		at := slices.IndexFunc(h.installed(), func(p Package) bool { return p.named(a) })
 		if at < 0 {
 			return Exit(argv, 1, "", "error: package "+a+" is not installed")
 		}
@@ -263,7 +299,12 @@ func (h *Host) rpmErase(argv []string, test bool, args []string) error {
 					return err
 				}
 			}
-			return h.drop(rpmDB + p.Name + "." + p.Arch)
+			if p.Kernel != "" {
+				if err := h.dropKernel(p.Kernel); err != nil {
+					return err
+				}
+			}
+			return h.drop(rpmDB + p.key())
 		})
 		if err != nil {
 			return err

@@ -32,6 +32,7 @@ func (h *Host) Unit(t testing.TB, name string, enabled, active bool) {
 func (h *Host) Boot(t testing.TB) {
 	t.Helper()
 	h.Revive()
+	h.bootKernel(t)
 	clear(h.loaded)
 	must(t, "booting", os.RemoveAll(h.real(state+"active", true)))
 	h.Put(t, state+"active/", "")

@@ -45,6 +45,9 @@ func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest
 	r.text("/etc/sysctl.d/k8s.conf", "net.ipv4.ip_forward = 1\n", "root")
 	r.rpm("chrony", "chronyd.service")
 	r.index.Units = append(r.index.Units, bundle.Unit{Name: "chronyd.service", Package: "chrony", Restarts: []string{"/etc/chrony.conf"}})
+	if s.kernel != nil {
+		r.kernel(*s.kernel)
+	}
 	switch role {
 	case bundle.RoleEtcd:
 		s.etcd(r)
@@ -131,6 +134,24 @@ func (r *roleInput) rpmOf(p hosttest.Package) {
 	r.artifact(file, bundle.KindPackage, p.EVR, []byte(p.File()))
 	version, release, _ := strings.Cut(p.EVR, "-")
 	r.index.Packages = append(r.index.Packages, bundle.Package{Name: name, Version: version, Release: release, Arch: "x86_64", Artifact: file})
+}
+
+// kernel adds a kernel with its headers.
+func (r *roleInput) kernel(k Kernel) {
+	r.index.Cluster.Policy.KernelMode, r.index.Cluster.Policy.KernelRemove = k.Mode, k.Remove
+	evr := strings.TrimSuffix(NewKernel, ".x86_64")
+	version, release, _ := strings.Cut(evr, "-")
+	if k.Modules == "" {
+		k.Modules = "br_netfilter\nip_vs\nip_vs_rr\nsd_mod\nvirtio_net\nvirtio_pci\nxfs\n"
+	}
+	r.index.Kernel = &bundle.Kernel{Release: NewKernel, Modules: "kernel/modules"}
+	r.artifact(r.index.Kernel.Modules, bundle.KindText, "", []byte(k.Modules))
+	for _, p := range []hosttest.Package{{Name: "kernel-lt", Kernel: NewKernel}, {Name: "kernel-lt-devel"}} {
+		p.EVR, p.Arch = evr, "x86_64"
+		file := p.Name + "-" + evr + ".x86_64.rpm"
+		r.artifact(file, bundle.KindPackage, evr, []byte(p.File()))
+		r.index.Kernel.Packages = append(r.index.Kernel.Packages, bundle.Package{Name: p.Name, Version: version, Release: release, Arch: p.Arch, Artifact: file})
+	}
 }
 
 func (r *roleInput) unit(name string, restarts ...string) {

@@ -32,6 +32,7 @@ type Site struct {
 	dir     string   // of the bundles
 	stick   Versions // that the bundles at hand bring
 	drains  *drains
+	kernel  *Kernel         // that the bundles bring; nil: none
 	vip     string          // address that load balancers hold; "" on a site without
 	faults  map[string]bool // of the pods
 	pki     *pki
@@ -71,9 +72,30 @@ func NewBalanced(t testing.TB) *Site {
 	return newSite(t, append(Table(), Balancers()...), VIP)
 }
 
+// Kernel is what a site's bundles say of a kernel.
+type Kernel struct {
+	Mode    string
+	Remove  bool
+	Modules string // "" means those of a usual host
+}
+
+// NewKernel is the release of the kernel that bundles bring.
+const NewKernel = "5.4.278-1.el7.elrepo.x86_64"
+
+// NewWithKernel is New with a kernel in every bundle, for hosts that GRUB starts.
+func NewWithKernel(t testing.TB, k Kernel) *Site {
+	t.Helper()
+	return makeSite(t, Table(), "", &k)
+}
+
 func newSite(t testing.TB, table []bundle.Host, vip string) *Site {
 	t.Helper()
-	s := &Site{Hosts: map[string]*hosttest.Host{}, Table: table, vip: vip, faults: map[string]bool{}, dir: t.TempDir(), stick: First(), objects: map[string]string{},
+	return makeSite(t, table, vip, nil)
+}
+
+func makeSite(t testing.TB, table []bundle.Host, vip string, kernel *Kernel) *Site {
+	t.Helper()
+	s := &Site{kernel: kernel, Hosts: map[string]*hosttest.Host{}, Table: table, vip: vip, faults: map[string]bool{}, dir: t.TempDir(), stick: First(), objects: map[string]string{},
 		time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	s.drains = newDrains(s.dir)
 	s.pki = newPKI(t, s.time)
@@ -151,6 +173,11 @@ func (s *Site) host(t testing.TB, planned bundle.Host) *hosttest.Host {
 		"docker info":    "systemd\n",
 	} {
 		h.Script(line, hosttest.Says(says))
+	}
+	if s.kernel != nil {
+		h.GRUB(t)
+		h.Put(t, "/proc/mounts", "/dev/mapper/centos-root / xfs rw,relatime 0 0\n/dev/sda1 /boot xfs rw,relatime 0 0\n")
+		h.Script("df", hosttest.Says("Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/mapper/centos-root 41943040 1048576 40894464 3% /\n/dev/sda1 1038336 200000 838336 20% /boot\n"))
 	}
 	h.Script("ip -o -4 addr", func(string, []string) (string, error) { return s.addresses(planned.IP), nil })
 	h.Script("nginx -t", hosttest.Says(""))
