@@ -51,10 +51,11 @@ func tarball(files map[string][]byte, order ...string) []byte {
 
 // site is an upstream with everything that a small cluster needs, and a store.
 type site struct {
-	up      *upstreamtest.Upstream
-	cat     *catalogue.Catalogue
-	cluster *cluster.File
-	store   *builder.Store
+	up       *upstreamtest.Upstream
+	cat      *catalogue.Catalogue
+	cluster  *cluster.File
+	store    *builder.Store
+	baseline []byte
 
 	mu     sync.Mutex
 	events []progress.Event
@@ -217,7 +218,7 @@ func (s *site) lock(t *testing.T) (*builder.Lock, error) {
 	t.Helper()
 	return builder.MakeLock(t.Context(), builder.LockOptions{
 		Cluster: s.cluster, Catalogue: s.cat, CatalogueBytes: []byte("the catalogue"), Store: s.store, Download: quick(),
-		Now: time.Date(2026, 3, 1, 12, 0, 0, 999, time.UTC), Report: s.report,
+		Baseline: s.baseline, Now: s.now(), Report: s.report,
 	})
 }
 
