@@ -26,6 +26,7 @@ type RPM struct {
 
 	Provides, Requires, Conflicts, Obsoletes []string // "name" or "name >= 1:2-3"; it provides itself in any case
 	Files                                    []RPMFile
+	Compressor                               string // of the payload, as its header says; "": nothing is said
 }
 
 // RPMFile is a file that a package says it holds.
@@ -64,6 +65,9 @@ func (r RPM) Bytes() []byte {
 		entries = append(entries, e)
 	}
 	entries = append(entries, r.lists()...)
+	if r.Compressor != "" {
+		entries = append(entries, text(1125, r.Compressor))
+	}
 	head := rpmHeader(entries)
 	var sigs []entry
 	if r.SignHeader != nil {

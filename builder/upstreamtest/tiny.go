@@ -58,11 +58,25 @@ packageSets:
       - version: 20.10.24
         packages:
           - {name: docker-ce, evr: "3:20.10.24-3.el7", arch: x86_64, repository: vendor}
+  - id: kernel
+    component: kernel
+    default: 5.4.278-1.el7
+    releases:
+      - version: 5.4.278-1.el7
+        packages:
+          - {name: kernel-lt, evr: 5.4.278-1.el7, repository: vendor}
+      - version: 5.4.277-1.el7
+        packages:
+          - {name: kernel-lt, evr: 5.4.277-1.el7, repository: vendor}
   - id: balancer
     releases:
       - packages:
           - {name: keepalived, evr: 1.3.5-19.el7, arch: x86_64, repository: vendor}
           - {name: nginx, evr: 1.26.1-2.el7, arch: x86_64, repository: vendor}
+kernel:
+  packageSet: kernel
+  image: kernel-lt
+  beside: [kernel-lt]
 images:
   - {ref: "docker.io/library/busybox:1.28.4", source: "REGISTRY/library/busybox:1.28.4"}
   - {ref: "k8s.gcr.io/coredns:1.7.0", source: "REGISTRY/coredns:1.7.0"}
@@ -150,7 +164,13 @@ func serve(u *Upstream, key Key) (fingerprint string) {
 		u.Push(i)
 	}
 	u.File("/rpm/key", key.file())
+	modules := strings.Fields("net/br_netfilter.ko fs/overlay.ko net/ip_vs.ko net/ip_vs_rr.ko.xz net/ip_vs_sh.ko net/ip_vs_wrr.ko")
+	kernel := Kernel("kernel-lt", "5.4.278", "1.el7", modules, []string{"net/nf_conntrack.ko"})
+	lacking := Kernel("kernel-lt", "5.4.277", "1.el7", modules[:3], []string{"net/nf_conntrack.ko"})
+	kernel.Requires = []string{"dracut >= 1"}
+	kernel.SignAll, kernel.AllTag, lacking.SignAll, lacking.AllTag = key.sign, rpmSigPGP, key.sign, rpmSigPGP
 	u.Repo("/rpm/7", Repo{RPMs: []RPM{
+		kernel, lacking, {Name: "dracut", Version: "33", Release: "1.el7", Arch: "x86_64", Payload: []byte("dracut"), SignAll: key.sign, AllTag: rpmSigPGP},
 		{Name: "chrony", Version: "3.4", Release: "1.el7", Arch: "x86_64", Payload: []byte("chrony"), SignAll: key.sign, AllTag: rpmSigPGP},
 		{Name: "keepalived", Version: "1.3.5", Release: "19.el7", Arch: "x86_64", Payload: []byte("keepalived"), SignAll: key.sign, AllTag: rpmSigPGP},
 		{Name: "nginx", Version: "1.26.1", Release: "2.el7", Arch: "x86_64", Payload: []byte("nginx"), SignAll: key.sign, AllTag: rpmSigPGP},
