@@ -36,10 +36,49 @@ func (a *assembly) packages(*render.Role) error {
 		}
 		a.in.Role.Packages = append(a.in.Role.Packages, p)
 	}
-	if a.selection.Kernel == nil {
+	if a.selection.Kernel != nil {
+		if err := a.kernel(kernels); err != nil {
+			return err
+		}
+	}
+	return a.repository(slices.Concat(a.in.Role.Packages, kernels))
+}
+
+// repository puts the index of a yum repository aboard that lists the role's packages: for people. The installer does not
+// look at it.
+func (a *assembly) repository(packages []bundle.Package) (err error) {
+	if len(packages) == 0 {
 		return nil
 	}
-	return a.kernel(kernels)
+	var members []rpmrepo.Member
+	for _, p := range packages {
+		art, _ := a.materials.Artifact(p.Artifact)
+		f, err := a.site.store.Open(art.Blob.Digest)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		members = append(members, rpmrepo.Member{File: f, Package: rpmrepo.Package{
+			Name: p.Name, Epoch: p.Epoch, Version: p.Version, Release: p.Release, Arch: p.Arch,
+			Path: bundle.RepositoryPackages + p.Artifact, SHA256: art.Blob.Digest, Size: art.Blob.Size,
+		}})
+	}
+	files, err := rpmrepo.Describe(members, a.lock.Date.Unix())
+	if err != nil {
+		return err
+	}
+	for name, content := range files {
+		d, err := a.site.store.PutBytes(a.ctx, content)
+		if err != nil {
+			return err
+		}
+		size := int64(len(content))
+		a.take(bundle.Artifact{
+			Name: bundle.RepositoryPrefix + name, Kind: bundle.KindText, Source: "rendered", Vouched: "made by this build",
+			Blob: bundle.Blob{Digest: d, Size: size, Stored: d, StoredSize: size, Encoding: bundle.EncodingRaw},
+		})
+	}
+	return nil
 }
 
 // kernel describes the carried kernel, and refuses one that lacks a module which the role needs.

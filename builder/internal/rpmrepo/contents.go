@@ -131,20 +131,25 @@ func (h *header) numbers(tag, kind uint32, want int) ([]uint32, error) {
 }
 
 func (h *header) requires() ([]solver.Dep, error) {
-	names, err := h.texts(tagRequireNames)
+	return h.deps(tagRequireNames, tagRequireFlags, tagRequireEVRs)
+}
+
+// deps returns a list of dependencies, which is kept in three arrays.
+func (h *header) deps(nameTag, flagTag, versionTag uint32) ([]solver.Dep, error) {
+	names, err := h.texts(nameTag)
 	if err != nil {
 		return nil, err
 	}
-	versions, err := h.texts(tagRequireEVRs)
+	versions, err := h.texts(versionTag)
 	if err != nil {
 		return nil, err
 	}
-	flags, err := h.numbers(tagRequireFlags, typeInt32, len(names))
+	flags, err := h.numbers(flagTag, typeInt32, len(names))
 	if err != nil {
 		return nil, err
 	}
 	if len(versions) != len(names) || len(flags) != len(names) {
-		return nil, errors.New("its header says different numbers of requirements")
+		return nil, errors.New("its header says different numbers of names and versions of dependencies")
 	}
 	var list []solver.Dep
 	for i, name := range names {

@@ -21,6 +21,7 @@ const (
 	typeString    = 6
 	typeBinaryRPM = 7
 	typeStrings   = 8
+	typeI18N      = 9 // text in several languages, the first is that of the C locale
 )
 
 // Tags of the signature header and of the header.
