@@ -56,7 +56,10 @@ func (s *Site) inputKey() (bundle.Digest, error) {
 		return bundle.Digest{}, err
 	}
 	inputs := []bundle.Digest{bundle.DigestOf(s.data), bundle.DigestOf(s.opts.Catalogue), lock, installer, secrets, s.opts.Program}
-	for _, name := range s.cluster.Extras.Manifests {
+	for _, name := range append(slices.Clone(s.cluster.Extras.Manifests), s.cluster.Images.RegistryCA) {
+		if name == "" {
+			continue
+		}
 		d, err := FileDigest(s.path(name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // that it is not there is said when it is used
 			return bundle.Digest{}, err

@@ -27,6 +27,10 @@ func (s *Site) renderAll(selection *Selection, set *pki.Set) (map[string]*render
 	if err != nil {
 		return nil, err
 	}
+	registryCA, err := s.registryCA()
+	if err != nil {
+		return nil, err
+	}
 	checkImage := ""
 	for _, a := range selection.Addons {
 		if a.Kind == catalogue.AddonCheck {
@@ -37,7 +41,7 @@ func (s *Site) renderAll(selection *Selection, set *pki.Set) (map[string]*render
 	all := map[string]*render.Role{}
 	for _, spec := range selection.Roles {
 		role, err := render.Render(render.Request{
-			Cluster: s.cluster, PKI: set, Role: spec.Name, Images: selection.Known, Addons: addons, CheckImage: checkImage,
+			Cluster: s.cluster, PKI: set, Role: spec.Name, Images: selection.Known, Addons: addons, CheckImage: checkImage, RegistryCA: registryCA,
 			Versions: render.Versions{Kubernetes: versions["kubernetes"], Etcd: versions["etcd"], Docker: versions["docker"]},
 		})
 		if err != nil {

@@ -86,7 +86,8 @@ const (
 
 // Images is where nodes take container images from.
 type Images struct {
-	Registry string `yaml:"registry"` // "registry.site.example:5000"; "": the bundle carries them
+	Registry   string `yaml:"registry"`   // "registry.site.example:5000"; "": the bundle carries them
+	RegistryCA string `yaml:"registryCA"` // file inside the site: the authority, in PEM, that signed the registry's certificate; "": a public one
 }
 
 // Extras is what the operator adds to the cluster.

@@ -66,6 +66,12 @@ func (f *File) ImageAt(ref string) string {
 	return f.Images.Registry + "/" + repository
 }
 
+// RegistryHost is the host, and the port when one is named, of the site's registry; "" when there is none.
+func (f *File) RegistryHost() string {
+	host, _, _ := strings.Cut(f.Images.Registry, "/")
+	return host
+}
+
 // KubernetesIP is the first address of the service network: the API server inside the cluster. The file must have been
 // loaded by Load.
 func (f *File) KubernetesIP() string {

@@ -123,6 +123,14 @@ func (l *linter) images() {
 	} else if host, _, _ := strings.Cut(r, "/"); r != "" && !strings.ContainsAny(host, ".:") {
 		l.wrong(place, "%q: the registry's name needs a dot or a port, or docker takes it for a directory of Docker Hub", r)
 	}
+	if ca := l.file.Images.RegistryCA; ca != "" {
+		switch {
+		case !filepath.IsLocal(ca) || strings.Contains(ca, "\\"):
+			l.wrong(at("images", "registryCA"), "%q is not a file inside the site directory; copy the authority's certificate there", ca)
+		case l.file.Images.Registry == "":
+			l.wrong(at("images", "registryCA"), "there is no registry to trust: say images.registry, too")
+		}
+	}
 	seen := map[string]int{}
 	for i, ref := range l.file.Extras.Images {
 		place := at("extras", "images", i)

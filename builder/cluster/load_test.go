@@ -180,6 +180,8 @@ func TestOneMistakeIsNamedByItsPath(t *testing.T) {
 		{"kind:", "api: {prefix: 31}\nkind:", "api.prefix", "from 8 to 30"},
 		{"kind:", "images: {registry: registry}\nkind:", "images.registry", "needs a dot or a port"},
 		{"kind:", "images: {registry: 'https://r.example'}\nkind:", "images.registry", "not a registry"},
+		{"kind:", "images: {registry: 'r.example:5000', registryCA: ../ca.pem}\nkind:", "images.registryCA", "not a file inside the site"},
+		{"kind:", "images: {registryCA: ca.pem}\nkind:", "images.registryCA", "say images.registry, too"},
 		{"kind:", "extras: {images: ['nginx:1.21']}\nkind:", "extras.images[0]", "write the image in full"},
 		{"kind:", "extras: {images: ['docker.io/library/nginx']}\nkind:", "extras.images[0]", "write the image in full"},
 		{"kind:", "extras: {images: ['docker.io/library/nginx:latest']}\nkind:", "extras.images[0]", "the tag latest"},

@@ -33,6 +33,8 @@ type Request struct {
 	Addons   []Addon  // what masters apply, in this order
 	// CheckImage is the image of the pods that the health check makes; "" when there is none.
 	CheckImage string
+	// RegistryCA is the authority, in PEM, that signed the certificate of the site's registry; nil when docker knows it.
+	RegistryCA []byte
 }
 
 // Text is a rendered file that is equal on all hosts of the role and holds no secret. It becomes one artifact of the bundle.

@@ -155,6 +155,18 @@ func (r *renderer) node(role *Role) {
 	if r.req.Cluster.Images.Registry == "" {
 		r.timer(role, "node/offgrid-images")
 	}
+	r.registryCA(role)
+}
+
+// registryCA lets docker trust the site's registry. docker reads the file whenever it connects.
+func (r *renderer) registryCA(role *Role) {
+	if r.req.RegistryCA == nil {
+		return
+	}
+	const all = "/etc/docker/certs.d"
+	own := path.Join(all, r.req.Cluster.RegistryHost())
+	role.Dirs = append(role.Dirs, dir(all, 0o755), dir(own, 0o755))
+	role.Texts = append(role.Texts, r.plain(path.Join(own, "ca.crt"), r.req.RegistryCA, "root"))
 }
 
 // parents are the directories above etcd's data that may have to be made. The usual one belongs to etcd alone.
