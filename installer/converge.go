@@ -59,16 +59,9 @@ func (s *Session) converge(ctx context.Context, wanted bool) error {
 }
 
 func (s *Session) startConverge(ctx context.Context) error {
-	changed := false
-	for _, name := range []string{convergeService, convergeTimer} {
-		text := convergeUnits()[name]
-		if now, err := readOptional(s.Host, unitDir+name); err == nil && now == text {
-			continue
-		}
-		if err := s.Host.Write(unitDir+name, strings.NewReader(text), host.Meta{Mode: 0o644}); err != nil {
-			return fmt.Errorf("making the host go on by itself: %w", err)
-		}
-		changed = true
+	changed, err := s.convergeFiles()
+	if err != nil {
+		return err
 	}
 	u, err := host.ShowUnit(ctx, s.Host, convergeTimer)
 	if err != nil {
@@ -77,12 +70,53 @@ func (s *Session) startConverge(ctx context.Context) error {
 	if !changed && u.Up() && u.Enabled() {
 		return nil
 	}
-	for _, argv := range [][]string{{"systemctl", "daemon-reload"}, {"systemctl", "enable", convergeTimer}, {"systemctl", "start", convergeTimer}} {
-		if _, err := s.Host.Run(ctx, nil, argv...); err != nil {
+	return s.convergeCommands(ctx, []string{"daemon-reload"}, []string{"enable", convergeTimer}, []string{"start", convergeTimer})
+}
+
+// restConverge makes the host go on by itself after its next boot, and not before: nothing else moves what it waits for.
+func (s *Session) restConverge(ctx context.Context) error {
+	changed, err := s.convergeFiles()
+	if err != nil {
+		return err
+	}
+	u, err := host.ShowUnit(ctx, s.Host, convergeTimer)
+	if err != nil {
+		return err
+	}
+	if u.Up() {
+		if err := s.convergeCommands(ctx, []string{"stop", convergeTimer}); err != nil {
+			return err
+		}
+	}
+	if !changed && u.Enabled() {
+		return nil
+	}
+	return s.convergeCommands(ctx, []string{"daemon-reload"}, []string{"enable", convergeTimer})
+}
+
+// convergeCommands runs systemctl's verbs, one after the other.
+func (s *Session) convergeCommands(ctx context.Context, all ...[]string) error {
+	for _, argv := range all {
+		if _, err := s.Host.Run(ctx, nil, append([]string{"systemctl"}, argv...)...); err != nil {
 			return fmt.Errorf("making the host go on by itself: %w", err)
 		}
 	}
 	return nil
+}
+
+// convergeFiles writes both units, and reports whether one was not right.
+func (s *Session) convergeFiles() (changed bool, err error) {
+	for _, name := range []string{convergeService, convergeTimer} {
+		text := convergeUnits()[name]
+		if now, err := readOptional(s.Host, unitDir+name); err == nil && now == text {
+			continue
+		}
+		if err := s.Host.Write(unitDir+name, strings.NewReader(text), host.Meta{Mode: 0o644}); err != nil {
+			return changed, fmt.Errorf("making the host go on by itself: %w", err)
+		}
+		changed = true
+	}
+	return changed, nil
 }
 
 // stopConverge may be called by the service itself: only the timer is stopped, and a file that is gone does not end what

@@ -3,6 +3,7 @@ package installer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"offgrid/bundle"
@@ -109,6 +110,14 @@ func (s *Session) kernelOutcome(ctx context.Context, roles []RoleJob, out *Outco
 		}
 	}
 	return nil
+}
+
+// atKernel reports whether nothing can go on before the next boot: every role waits for the kernel.
+func (o *Outcome) atKernel() bool {
+	if o.Kernel == nil || o.Kernel.State == KernelUnproven {
+		return false
+	}
+	return !slices.ContainsFunc(o.Waiting, func(w Waiting) bool { return w.Why != o.Kernel.Why })
 }
 
 // Restart starts the host anew. What was begun goes on by itself afterwards.

@@ -111,7 +111,7 @@ func TestANewKernelIsTriedOnceAndBecomesTheDefaultWhenItHasComeUp(t *testing.T) 
 	h.Revive()
 	resumeOn(t, s, nil)
 	if h.Changes() != 0 {
-		t.Errorf("a second resume made %d changes: %q", h.Changes(), h.Ran)
+		t.Errorf("a second resume made %d changes", h.Changes())
 	}
 }
 
@@ -133,8 +133,10 @@ func TestAKernelThatDoesNotComeUpIsNotTriedTwice(t *testing.T) {
 	for range 3 {
 		h.Boot(t)
 		h.Revive()
+		resumeOn(t, s, unattended) // stops the timer until the next boot
+		h.Revive()
 		if got := outcomeState(resumeOn(t, s, unattended)); got != installer.KernelFailed || h.Changes() != 0 {
-			t.Errorf("a later boot ends with %q and %d changes: %q", got, h.Changes(), h.Ran)
+			t.Errorf("a later boot ends with %q and %d changes", got, h.Changes())
 		}
 	}
 	if want := []string{newKernel, oldKernel, oldKernel, oldKernel, oldKernel}; !slices.Equal(h.Boots, want) {
@@ -481,6 +483,79 @@ func TestTwoRolesOfOneHostShareItsKernel(t *testing.T) {
 	}
 	if defaultOf(t, h) != newKernel {
 		t.Errorf("etcd's kernel is no longer the default: %s", defaultOf(t, h))
+	}
+}
+
+func TestAHostThatOwesARebootIsAskedAgainOnlyAfterIt(t *testing.T) {
+	s := sitetest.NewWithKernel(t, upgradeKernel())
+	h := s.Hosts[kernelHost]
+	etcdOn(t, s)
+	const timer = "/run/hosttest/active/offgrid-converge.timer"
+	if h.Get(timer) != "" || h.Get("/etc/systemd/system/multi-user.target.wants/offgrid-converge.timer") == "" {
+		t.Error("before the reboot the timer runs, or would not after it")
+	}
+	h.Boot(t)
+	if h.Get(timer) == "" {
+		t.Error("after the reboot it does not")
+	}
+	resumeOn(t, s, nil)
+	if h.Get(timer) == "" {
+		t.Error("now etcd waits for the others, and the timer does not run")
+	}
+}
+
+func TestWhereGRUBCannotWriteSomebodyChoosesTheKernel(t *testing.T) {
+	s := sitetest.NewWithKernel(t, upgradeKernel())
+	h := s.Hosts[kernelHost]
+	h.Put(t, "/proc/mounts", "/dev/mapper/centos-root / xfs rw,relatime 0 0\n/dev/md126 /boot xfs rw,relatime 0 0\n")
+	if _, err := install(t.Context(), s, what{"etcd", kernelHost}); err == nil || !strings.Contains(err.Error(), "boot-once") {
+		t.Fatalf("without a word it is not refused: %v", err)
+	}
+	session := s.Session(kernelHost)
+	session.Reboot = installer.RebootLater
+	out, err := installOn(t.Context(), session, s, what{"etcd", kernelHost})
+	if err != nil || outcomeState(out) != installer.KernelByHand {
+		t.Fatalf("it ends with %+v, %v", out.Kernel, err)
+	}
+	if strings.Contains(h.Get(hosttest.GRUBEnv), "next_entry") {
+		t.Error("GRUB's environment was changed")
+	}
+	h.Boot(t)
+	if got := outcomeState(resumeOn(t, s, nil)); got != installer.KernelByHand {
+		t.Errorf("after a boot that nobody attended it ends with %q", got)
+	}
+	h.Choose(t, newKernel)
+	h.Boot(t)
+	if got := outcomeState(resumeOn(t, s, nil)); got != "" || defaultOf(t, h) != newKernel {
+		t.Errorf("after it was chosen it ends with %q, the default is %s", got, defaultOf(t, h))
+	}
+}
+
+func TestAnUpgradeOfARoleIsJudgedBeforeItsKernelComes(t *testing.T) {
+	s := sitetest.NewWithKernel(t, upgradeKernel())
+	for _, ip := range []string{"20.0.0.100", "20.0.0.103", "20.0.0.104"} {
+		session := s.Session(ip)
+		session.Kernel = installer.KernelKeep
+		if _, err := installOn(t.Context(), session, s, what{"etcd", ip}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, ip := range []string{"20.0.0.100", "20.0.0.103", "20.0.0.104"} {
+		if _, err := s.Session(ip).Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Bring(t, newer())
+	session := s.Session(kernelHost)
+	session.Kernel = installer.KernelRetry
+	out, err := installOn(t.Context(), session, s, what{"etcd", kernelHost})
+	if err != nil || len(out.Upgrades) != 1 || out.Upgrades[0].State != "done" || outcomeState(out) != installer.KernelOwed {
+		t.Fatalf("it ends with %+v and %+v, %v", out.Upgrades, out.Kernel, err)
+	}
+	h := s.Hosts[kernelHost]
+	h.Boot(t)
+	if got := outcomeState(resumeOn(t, s, nil)); got != "" || defaultOf(t, h) != newKernel {
+		t.Errorf("after the reboot it ends with %q, the default is %s", got, defaultOf(t, h))
 	}
 }
 

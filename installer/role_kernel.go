@@ -23,6 +23,9 @@ func (p *planner) newKernel() {
 	}
 	k, boot := p.index.Kernel, p.in.Facts.Boot
 	step := &KernelStep{Release: k.Release, Packages: p.rpms(k.Packages)}
+	if p.err == nil && step.main().Name == "" {
+		p.fail("kernel %s: none of its packages is the kernel itself", k.Release)
+	}
 	p.phase(phaseKernel)
 	p.add(step)
 	once := boot.NoOnce == "" && p.in.Kernel != kernelHeld

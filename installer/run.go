@@ -149,7 +149,7 @@ func (s *Session) apply(ctx context.Context, lock *StateLock, jobs []*Job) (Outc
 		return out, err
 	}
 	// Whatever the operator presses now, the host must know whether it has to go on by itself.
-	if err := s.settle(context.WithoutCancel(ctx), roles, out.Done); err != nil {
+	if err := s.settle(context.WithoutCancel(ctx), roles, &out); err != nil {
 		return out, err
 	}
 	if out.Done {
@@ -165,13 +165,19 @@ func (s *Session) apply(ctx context.Context, lock *StateLock, jobs []*Job) (Outc
 
 // settle starts what makes the host go on by itself, or ends it. When another role of this host is not part of this run,
 // what goes on for that one is left alone: the next resume, which knows all roles, ends it.
-func (s *Session) settle(ctx context.Context, roles []RoleJob, done bool) error {
-	if !done {
-		return s.converge(ctx, true)
-	}
+func (s *Session) settle(ctx context.Context, roles []RoleJob, out *Outcome) error {
 	installed, err := InstalledRoles(s.Host)
-	if err != nil || len(installed) > len(roles) {
+	if err != nil {
 		return err
+	}
+	others := len(installed) > len(roles)
+	switch {
+	case !out.Done && out.atKernel() && !others:
+		return s.restConverge(ctx)
+	case !out.Done:
+		return s.converge(ctx, true)
+	case others:
+		return nil
 	}
 	return s.converge(ctx, false)
 }

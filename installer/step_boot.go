@@ -185,10 +185,18 @@ func (s *BootDefaultStep) Do(ctx context.Context, h host.Host) error {
 	if err := disarm(ctx, h, *rec); err != nil {
 		return err
 	}
+	if err := syncBoot(ctx, h); err != nil {
+		return err
+	}
+	return h.Remove(kernelName())
+}
+
+// syncBoot brings what was changed in /boot to the disk: GRUB reads it without looking into a file system's journal.
+func syncBoot(ctx context.Context, h host.Host) error {
 	if _, err := h.Run(ctx, nil, "sync"); err != nil {
 		return fmt.Errorf("making /boot durable: %w", err)
 	}
-	return h.Remove(kernelName())
+	return nil
 }
 
 // setDefault makes a kernel the default and looks whether it is: grubby may have changed a menu that nobody reads.
@@ -200,7 +208,10 @@ func setDefault(ctx context.Context, h host.Host, kernel string) error {
 	if err == nil && now != kernel {
 		err = fmt.Errorf("making %s the default: grubby did it without an error, but says that it is %s", kernel, now)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return syncBoot(ctx, h)
 }
 
 // undoBootDefault gives the default back to the kernel that had it, when that is still there and nobody chose another one.

@@ -185,8 +185,8 @@ func (s *BootOnceStep) tell(ctx context.Context, h host.Host, rec kernelRecord) 
 			return fmt.Errorf("preparing the boot entry of kernel %s: %w", s.Release, err)
 		}
 	}
-	if _, err := h.Run(ctx, nil, "sync"); err != nil {
-		return fmt.Errorf("making /boot durable: %w", err)
+	if err := syncBoot(ctx, h); err != nil {
+		return err
 	}
 	if _, err := h.Run(ctx, nil, "grub2-editenv", s.Env, "set", "next_entry="+rec.Title); err != nil {
 		return fmt.Errorf("making %q GRUB's next entry: %w", rec.Title, err)

@@ -72,11 +72,12 @@ func (s *KernelStep) missing(installed map[string][]string) []RPM {
 	return todo
 }
 
-// main is the package that is the kernel itself: the others are named after it.
+// main is the package that is the kernel itself: it has the kernel's release, and the others of that are named after it.
 func (s *KernelStep) main() RPM {
 	var best RPM
 	for _, p := range s.Packages {
-		if best.Name == "" || len(p.Name) < len(best.Name) {
+		_, version, release := splitEVR(p.EVR)
+		if version+"-"+release+"."+p.Arch == s.Release && (best.Name == "" || len(p.Name) < len(best.Name)) {
 			best = p
 		}
 	}
@@ -107,6 +108,10 @@ func (s *KernelStep) Do(ctx context.Context, h host.Host) error {
 		return err
 	}
 	todo := s.missing(installed)
+	whole, err := kernelWhole(h, s.Release, false)
+	if err != nil || len(todo) == 0 && len(again) == 0 && whole == "" {
+		return err // only rpm's database had to be repaired
+	}
 	cut := len(again) > 0 || len(todo) == 0
 	if cut {
 		todo = s.Packages
@@ -122,11 +127,7 @@ func (s *KernelStep) Do(ctx context.Context, h host.Host) error {
 	if err != nil {
 		return fmt.Errorf("installing kernel %s: %w", s.Release, err)
 	}
-	// GRUB reads /boot without looking into a file system's journal.
-	if _, err := h.Run(ctx, nil, "sync"); err != nil {
-		return fmt.Errorf("making /boot durable: %w", err)
-	}
-	return nil
+	return syncBoot(ctx, h)
 }
 
 // undoKernel removes a kernel that was not there before. The one that runs stays, and the last one: a host without a kernel
