@@ -209,11 +209,12 @@ func (s *Session) applyNew(ctx context.Context, journal *Journal, r *RoleJob, ou
 		}
 		return nil, err
 	}
-	// A kernel comes after the upgrade: the version is judged on the kernel that the host has.
-	rest := func(phase string) bool { return phase != phaseKeep && phase != phaseKernel && !needsMedium(phase) }
+	rest := func(phase string) bool { return phase != phaseKeep && !needsMedium(phase) }
+	watched := *r
+	watched.Plan = s.watchCrashes(r).over(r.Plan)
 	var res Result
 	why, done := waitFor(ctx, min(upgradeWait, s.Patience), func() (string, bool) {
-		res, cause = s.applySteps(ctx, journal, *r, rest, out)
+		res, cause = s.applySteps(ctx, journal, watched, rest, out)
 		return strings.Join(res.Waiting, ", "), cause != nil || res.Done || !s.others(ctx, r)
 	})
 	switch {
