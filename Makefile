@@ -41,6 +41,7 @@ repro: ## the same source gives the same programs and the same bundles, whatever
 	lab/repro
 
 bench: ## ratios against doing it by hand
+	$(GO) test -run '^$$' -bench 'AgainstLibsolv|TenThousand' -benchtime 3x ./builder ./builder/internal/solver
 	lab/bench/run
 
 demo: build ## a cluster on this machine; root

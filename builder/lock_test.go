@@ -176,6 +176,20 @@ func TestEachFaultOfUpstreamNamesTheArtifactAndTheAddress(t *testing.T) {
 			"locking: fetching docker-ce-3:20.10.24-3.el7.x86_64 from UP" + rpmPath + ": the server answers 404 Not Found"},
 		{"package changed", func(s *site) { s.up.Break(rpmPath, upstreamtest.Fault{Flip: true}) },
 			"locking: fetching docker-ce-3:20.10.24-3.el7.x86_64 from UP" + rpmPath + ": wrong bytes: sha256 is "},
+		{"package cut short", func(s *site) { s.up.Break(rpmPath, upstreamtest.Fault{Short: 100}) },
+			"locking: fetching docker-ce-3:20.10.24-3.el7.x86_64 from UP" + rpmPath + ": "},
+		{"package signed by another", func(s *site) {
+			sign, _, _ := newKey()
+			p := elRPM("docker-ce 3:20.10.24-3.el7")
+			p.SignAll = sign
+			s.up.Repo("/docker/7", upstreamtest.Repo{RPMs: []upstreamtest.RPM{p}})
+		}, "locking: package docker-ce-3:20.10.24-3.el7.x86_64: its signature is not by "},
+		{"package swapped for another that the key signed, in the index too", func(s *site) {
+			p := elRPM("docker-ce 3:20.10.24-3.el7")
+			p.SignAll = func([]byte) []byte { return nil }
+			other := elRPM("docker-ce 3:20.10.9-3.el7").Bytes()
+			s.up.Repo("/docker/7", upstreamtest.Repo{RPMs: []upstreamtest.RPM{p}, File: func(upstreamtest.RPM) []byte { return other }})
+		}, `locking: package docker-ce-3:20.10.24-3.el7.x86_64: the file says that it is "docker-ce-3:20.10.9-3.el7.x86_64" (`},
 		{"another key", func(s *site) {
 			_, _, file := newKey()
 			s.up.File("/docker/gpg", file)

@@ -68,7 +68,7 @@ const (
 	rpmPath = "/docker/7/Packages/docker-ce-20.10.24-3.el7.x86_64.rpm"
 )
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	t.Helper()
 	s := &site{up: upstreamtest.New(t)}
 	var err error
@@ -214,7 +214,7 @@ func quick() builder.Download {
 	return builder.Download{Pause: func(int) time.Duration { return 0 }, Stall: 10 * time.Second}
 }
 
-func (s *site) lock(t *testing.T) (*builder.Lock, error) {
+func (s *site) lock(t testing.TB) (*builder.Lock, error) {
 	t.Helper()
 	return builder.MakeLock(t.Context(), builder.LockOptions{
 		Cluster: s.cluster, Catalogue: s.cat, CatalogueBytes: []byte("the catalogue"), Store: s.store, Download: quick(),

@@ -182,6 +182,7 @@ type Repo struct {
 	Compress func([]byte) []byte        // of primary.xml; nil: gzip
 	Suffix   string                     // of its name; "": ".gz"
 	Sign     func(repomd []byte) []byte // repomd.xml.asc; nil: none
+	File     func(RPM) []byte           // what is served as a package; nil: the package
 }
 
 // Repo serves the repository under base, which begins with "/", and returns its address.
@@ -192,7 +193,7 @@ func (u *Upstream) Repo(base string, r Repo) string {
 `, len(r.RPMs))
 	fmt.Fprintf(&f, "<filelists xmlns=\"http://linux.duke.edu/metadata/filelists\" packages=\"%d\">\n", len(r.RPMs))
 	for _, p := range r.RPMs {
-		data := p.Bytes()
+		data := r.file(p)
 		place := "Packages/" + p.FileName()
 		u.File(path.Join(base, place), data)
 		sum := bundle.DigestOf(data).Hex()
@@ -229,6 +230,13 @@ func (u *Upstream) Repo(base string, r Repo) string {
 		u.File(path.Join(base, "repodata/repomd.xml.asc"), r.Sign(repomd))
 	}
 	return u.URL + base
+}
+
+func (r Repo) file(p RPM) []byte {
+	if r.File != nil {
+		return r.File(p)
+	}
+	return p.Bytes()
 }
 
 // format is what primary.xml says about dependencies, and about those files that it names.

@@ -39,6 +39,7 @@ type judgeCase struct {
 
 type verdict struct {
 	Solvable bool
+	Seconds  float64
 	Why      string
 	Size     int
 	Valid    bool

@@ -26,9 +26,10 @@ type universe struct {
 }
 
 func newUniverse(p Problem) *universe {
+	n := len(p.Installed) + len(p.Available)
 	u := &universe{
-		problem: p, names: map[string][]int{}, provides: map[string][]int{}, files: map[string][]int{}, beside: map[string]bool{},
-		unanswered: map[string][]string{}, needs: map[int][]int{}, cache: map[Dep][]int{},
+		problem: p, names: make(map[string][]int, n), provides: make(map[string][]int, 4*n), files: make(map[string][]int, n), beside: map[string]bool{},
+		unanswered: map[string][]string{}, needs: map[int][]int{}, cache: map[Dep][]int{}, all: make([]*Package, 0, n),
 	}
 	for _, name := range p.Beside {
 		u.beside[name] = true

@@ -48,6 +48,7 @@ def solve(case, chosen):
     fill(pool, pool.installed, case["installed"])
     available = case["available"] if chosen is None else [case["available"][i] for i in chosen]
     made = fill(pool, pool.add_repo("repository"), available)
+    begin = time.perf_counter()
     pool.addfileprovides()
     pool.createwhatprovides()
     jobs = [pool.Job(solv.Job.SOLVER_INSTALL | solv.Job.SOLVER_SOLVABLE_NAME, dep(pool, d).id) for d in case["wanted"]]
@@ -57,18 +58,18 @@ def solve(case, chosen):
     solver.set_flag(solv.Solver.SOLVER_FLAG_NO_UPDATEPROVIDE, 1)
     solver.set_flag(solv.Solver.SOLVER_FLAG_IGNORE_RECOMMENDED, 1)
     problems = solver.solve(jobs)
-    return pool, solver, made, problems
+    return pool, solver, made, problems, time.perf_counter() - begin
 
 
 def judge(case):
-    """One verdict."""
-    pool, solver, made, problems = solve(case, None)
-    verdict = {"solvable": not problems, "why": "; ".join(str(p) for p in problems), "size": 0}
+    """One verdict; its seconds are those of the solver alone, without filling it."""
+    pool, solver, made, problems, took = solve(case, None)
+    verdict = {"solvable": not problems, "why": "; ".join(str(p) for p in problems), "size": 0, "seconds": took}
     if not problems:
         verdict["size"] = len(solver.transaction().newsolvables())
     if case.get("answer") is None:
         return verdict
-    pool, solver, made, problems = solve(case, case["answer"])
+    pool, solver, made, problems, _ = solve(case, case["answer"])
     verdict["valid"] = not problems
     if problems:
         verdict["wrong"] = "; ".join(str(p) for p in problems)
