@@ -30,11 +30,11 @@ type packageChoice struct {
 
 // packageChooser turns wanted packages into all that is needed.
 type packageChooser struct {
-	m        *lockMaker
-	repos    []*rpmrepo.Repository
-	at       []*rpmrepo.Listed // by the solver's tags
-	source   []*rpmrepo.Repository
-	baseline []*solver.Package
+	m       *lockMaker
+	repos   []*rpmrepo.Repository
+	at      []*rpmrepo.Listed // by the solver's tags
+	source  []*rpmrepo.Repository
+	unknown []string // packages of the baseline of which nobody knows what they provide
 }
 
 // packages decides which packages are shipped, fetches them and checks them.
@@ -115,7 +115,12 @@ func (c *packageChooser) problem() solver.Problem {
 		}
 	}
 	p.Installed = installed(c.m.baseline, known)
-	c.baseline = p.Installed
+	c.unknown = nil
+	for _, have := range c.m.baseline.Packages {
+		if have.Provides == nil && known[have.String()] == nil {
+			c.unknown = append(c.unknown, have.Name)
+		}
+	}
 	if k := c.m.sel.Kernel; k != nil {
 		p.Beside = append(slices.Clone(k.Beside), "kernel", "kernel-devel")
 	}
@@ -138,6 +143,10 @@ func wantedOf(set string, p *catalogue.Package) solver.Wanted {
 // choose solves, and asks for lists of files only when an answer depends on them.
 func (c *packageChooser) choose(ctx context.Context) ([]*packageChoice, error) {
 	p := c.problem()
+	if c.unknown != nil {
+		c.m.client.Report(progress.Event{Phase: "lock", Kind: progress.Warn, Text: fmt.Sprintf("of %d packages that the hosts have it is not known what they provide (%s): no repository has the very same ones; ./install baseline on a host tells",
+			len(c.unknown), strings.Join(shorten(c.unknown, 3), ", "))})
+	}
 	answer, err := solver.Solve(p)
 	var none *solver.Unsolvable
 	if err != nil && !errors.As(err, &none) {

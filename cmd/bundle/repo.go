@@ -18,8 +18,8 @@ func newRepo(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "repo FILE DIR",
 		Short: "Write the packages of a bundle as a yum repository",
-		Long: `Write the RPMs that a bundle carries into a directory, with an index that yum and
-dnf read. This is for people who want to look at them or use them in another
+		Long: `Write the RPMs that a bundle carries into a directory, with an index that yum
+and dnf read. This is for people who want to look at them or use them in another
 way: the installer needs no yum and installs the packages by itself. Each
 package keeps the signature of its vendor; the index is not signed.
 

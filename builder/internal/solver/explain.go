@@ -78,6 +78,10 @@ func explain(u *universe, core []int) []string {
 			}
 		}
 	}
+	const most = 60 // lines; below them nobody reads
+	if n := len(e.lines); n > most {
+		e.lines = append(e.lines[:most], fmt.Sprintf("and %d more lines: name the versions of some wanted packages, and it becomes shorter", n-most))
+	}
 	return e.lines
 }
 

@@ -85,11 +85,30 @@ func (u *universe) providers(d Dep) []int {
 	}
 	if strings.HasPrefix(d.Name, "/") && d.Op == 0 {
 		l = append(l, u.files[d.Name]...)
+		if other := twin(d.Name); other != "" {
+			l = append(l, u.files[other]...)
+		}
 		slices.Sort(l)
 		l = slices.Compact(l)
 	}
 	u.cache[d] = l
 	return l
+}
+
+// twin is the other name of a path: on el7 /bin, /sbin, /lib and /lib64 are links into /usr, and rpm looks for required files
+// through them.
+func twin(path string) string {
+	short := strings.TrimPrefix(path, "/usr")
+	for _, dir := range []string{"/bin/", "/sbin/", "/lib/", "/lib64/"} {
+		switch {
+		case !strings.HasPrefix(short, dir):
+		case short == path:
+			return "/usr" + path
+		default:
+			return short
+		}
+	}
+	return ""
 }
 
 // matches reports whether a package provides something by its list or its name.
