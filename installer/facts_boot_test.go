@@ -174,3 +174,23 @@ func TestTheEntryOfAKernelIsFoundByItsFileAndNotTheOneForDebugging(t *testing.T)
 		t.Errorf("an entry in a submenu: %v", err)
 	}
 }
+
+func TestTheBootAfterATrialIsTheOldKernelsWhateverTheDefaultWas(t *testing.T) {
+	step := &BootOnceStep{Release: pfNewKernel, Config: hosttest.GRUBMenu, Env: hosttest.GRUBEnv}
+	h := newKernelHost(t)
+	h.Put(t, "/proc/sys/kernel/osrelease", hosttest.OldKernel+"\n")
+	if _, err := h.Run(t.Context(), nil, "grubby", "--set-default="+vmlinuz(pfNewKernel)); err != nil {
+		t.Fatal(err)
+	}
+	h.Put(t, StateDir+"/", "")
+	must(t, step.Do(t.Context(), h))
+	if got, err := defaultKernel(t.Context(), h); err != nil || got != vmlinuz(hosttest.OldKernel) {
+		t.Errorf("the default is %s, %v", got, err)
+	}
+	if err := h.Remove(vmlinuz(hosttest.OldKernel)); err != nil {
+		t.Fatal(err)
+	}
+	if err := step.Do(t.Context(), h); err == nil || !strings.Contains(err.Error(), "there is no kernel to come back to") {
+		t.Errorf("without another kernel: %v", err)
+	}
+}

@@ -102,7 +102,7 @@ func TestANewKernelIsTriedOnceAndBecomesTheDefaultWhenItHasComeUp(t *testing.T) 
 	if defaultOf(t, h) != newKernel || menuHas(h, "panic=30") || h.Get("/etc/systemd/system.conf.d/90-offgrid-kernel.conf") != "" || h.Get("/var/lib/offgrid/kernel.json") != "" {
 		t.Errorf("after it the default is %s, the menu:\n%s\nkernel.json: %s", defaultOf(t, h), h.Get(hosttest.GRUBMenu), h.Get("/var/lib/offgrid/kernel.json"))
 	}
-	if got := h.Get("/etc/sysconfig/kernel"); !strings.Contains(got, "DEFAULTKERNEL=kernel-lt\n") {
+	if got := h.Get("/etc/sysconfig/kernel"); got != "UPDATEDEFAULT=no\nDEFAULTKERNEL=kernel\n" {
 		t.Errorf("/etc/sysconfig/kernel is\n%s", got)
 	}
 	if !slices.Equal(h.Boots, []string{newKernel}) || h.Get("/run/hosttest/active/etcd.service") == "" {
@@ -451,13 +451,28 @@ func TestThePlanOfAKernelStandsBetweenPackagesAndServices(t *testing.T) {
 		}
 		if mode == "" {
 			r := newKernel
-			all := []string{"kernel:" + r + " needed", "bootonce:" + r + " needed", "boot:" + r + " pending", "bootdefault:" + r + " needed",
-				"key:/etc/sysconfig/kernel:DEFAULTKERNEL needed", "oldkernels:" + r + " needed"}
+			all := []string{"key:/etc/sysconfig/kernel:UPDATEDEFAULT needed", "kernel:" + r + " needed", "bootonce:" + r + " needed", "boot:" + r + " pending", "bootdefault:" + r + " needed",
+				"oldkernels:" + r + " needed"}
 			if !slices.Equal(steps, all) {
 				t.Errorf("steps %q, want %q", steps, all)
 			}
 		}
 		job.Close()
+	}
+}
+
+func TestAKernelThatWouldBecomeTheDefaultByItselfDoesNot(t *testing.T) {
+	s := sitetest.NewWithKernel(t, upgradeKernel())
+	h := s.Hosts[kernelHost]
+	h.Put(t, "/etc/sysconfig/kernel", "UPDATEDEFAULT=yes\nDEFAULTKERNEL=kernel-lt\n")
+	h.Panics = map[string]bool{newKernel: true}
+	etcdOn(t, s)
+	if got := defaultOf(t, h); got != oldKernel {
+		t.Errorf("before its trial the default is %s", got)
+	}
+	h.Boot(t)
+	if got := outcomeState(resumeOn(t, s, nil)); got != installer.KernelFailed {
+		t.Errorf("it ends with %q after %q", got, h.Boots)
 	}
 }
 

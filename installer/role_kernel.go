@@ -8,7 +8,7 @@ import (
 // puts into force what the phase before has set for the next boot, such as SELinux's mode.
 const phaseKernel = "kernel"
 
-// kernelConfig names the package whose new kernels become the default by themselves.
+// kernelConfig says whether a kernel becomes the default by being installed: before anybody has seen it come up.
 const kernelConfig = "/etc/sysconfig/kernel"
 
 // upgradesKernel reports whether the role brings a kernel that a host with the running one has to get. A newer one is kept.
@@ -27,7 +27,7 @@ func (p *planner) newKernel() {
 		p.fail("kernel %s: none of its packages is the kernel itself", k.Release)
 	}
 	p.phase(phaseKernel)
-	p.add(step)
+	p.add(&KeyStep{Path: kernelConfig, Key: "UPDATEDEFAULT", Value: "no", Why: "so that no kernel becomes the default by being installed"}, step)
 	once := boot.NoOnce == "" && p.in.Kernel != kernelHeld
 	if once {
 		p.add(&BootOnceStep{Release: k.Release, Config: boot.Config, Env: boot.Env, Watchdog: boot.Watchdog})
@@ -35,7 +35,6 @@ func (p *planner) newKernel() {
 	p.add(
 		&BootStep{Release: k.Release, Once: once, Modules: p.index.Modules, IP: p.in.Host.IP},
 		&BootDefaultStep{Release: k.Release},
-		&KeyStep{Path: kernelConfig, Key: "DEFAULTKERNEL", Value: step.main().Name, Why: "so that an update of another kernel does not become the default"},
 	)
 	if p.index.Cluster.Policy.KernelRemove {
 		p.add(&OldKernelsStep{Release: k.Release, Main: step.main()})

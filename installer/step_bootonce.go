@@ -170,11 +170,41 @@ func (s *BootOnceStep) ready(ctx context.Context, h host.Host) (grubEntry, error
 	if err == nil {
 		err = s.atTop(h, entry.title)
 	}
+	if err == nil {
+		err = s.wayBack(ctx, h)
+	}
 	return entry, err
+}
+
+// wayBack insists that there is a kernel for the boot after the trial, when the new one does not come up.
+func (s *BootOnceStep) wayBack(ctx context.Context, h host.Host) error {
+	back, err := defaultKernel(ctx, h)
+	if err != nil {
+		return err
+	}
+	if back == vmlinuz(s.Release) { // it is not to be the default yet, and will not be
+		running, err := runningKernel(h)
+		if err != nil {
+			return err
+		}
+		back = vmlinuz(running)
+	}
+	there, err := host.Exists(h, back)
+	if err == nil && !there {
+		err = fmt.Errorf("trying kernel %s: there is no kernel to come back to: %s is missing", s.Release, back)
+	}
+	return err
 }
 
 // tell changes systemd's setting, the boot entry, and GRUB's environment.
 func (s *BootOnceStep) tell(ctx context.Context, h host.Host, rec kernelRecord) error {
+	now, err := defaultKernel(ctx, h)
+	if err == nil && now == vmlinuz(s.Release) {
+		err = setDefault(ctx, h, vmlinuz(rec.From))
+	}
+	if err != nil {
+		return err
+	}
 	if rec.Watchdog {
 		if err := armWatchdog(h); err != nil {
 			return err

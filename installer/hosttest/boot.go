@@ -57,7 +57,8 @@ func Initramfs() string {
 }
 
 // placeKernel is what a kernel's scripts do: the boot entry comes long before the initramfs.
-func (h *Host) placeKernel(release string) []func() error {
+func (h *Host) placeKernel(p Package) []func() error {
+	release := p.Kernel
 	put := func(name, text string) func() error {
 		return func() error { return h.put(name, []byte(text), host.Meta{Mode: 0o644}) }
 	}
@@ -65,6 +66,11 @@ func (h *Host) placeKernel(release string) []func() error {
 	if h.Get(GRUBMenu) != "" && !strings.Contains(h.Get(GRUBMenu), "'"+title(release)+"'") {
 		head, rest, _ := strings.Cut(h.Get(GRUBMenu), "menuentry ")
 		steps = append(steps, put(GRUBMenu, head+entry(release)+"menuentry "+rest))
+	}
+	if conf := h.Get("/etc/sysconfig/kernel"); strings.Contains(conf, "UPDATEDEFAULT=yes\n") && strings.Contains(conf, "DEFAULTKERNEL="+p.Name+"\n") {
+		steps = append(steps, func() error {
+			return h.put(GRUBEnv, []byte(h.withEnv("saved_entry", title(release))), host.Meta{Mode: 0o644})
+		})
 	}
 	if !h.BootFull {
 		steps = append(steps, put("/boot/initramfs-"+release+".img", Initramfs()))

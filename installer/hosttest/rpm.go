@@ -210,7 +210,7 @@ func (h *Host) rpmInstall(argv []string, test bool, files []string) error {
 		}
 		steps := []func() error{func() error { return h.rpmPlace(p) }}
 		if p.Kernel != "" {
-			steps = append(steps, h.placeKernel(p.Kernel)...)
+			steps = append(steps, h.placeKernel(p)...)
 		}
 		for _, step := range steps {
 			if err := h.change(step); err != nil {
