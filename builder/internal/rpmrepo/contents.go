@@ -33,6 +33,8 @@ const (
 	modeType  = 0o170000
 	modeDir   = 0o040000
 	modeLink  = 0o120000
+
+	maxArray = 1 << 20 // entries; a kernel's sources have 60,000 files
 )
 
 // Held is a file that a package holds.
@@ -91,8 +93,8 @@ func (h *header) texts(tag uint32) ([]string, error) {
 	if !ok {
 		return nil, nil
 	}
-	if uint64(n) > uint64(len(v)) {
-		return nil, fmt.Errorf("its header has an array of %d texts in %d bytes", n, len(v))
+	if uint64(n) > uint64(len(v)) || n > maxArray {
+		return nil, fmt.Errorf("its header has an array of %d texts in %d bytes, the limit is %d", n, len(v), maxArray)
 	}
 	list := make([]string, 0, n)
 	for range n {
