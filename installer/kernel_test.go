@@ -574,6 +574,39 @@ func TestAnUpgradeOfARoleIsJudgedBeforeItsKernelComes(t *testing.T) {
 	}
 }
 
+func TestABundleWithoutAKernelLeavesTheOneThatCameBefore(t *testing.T) {
+	s := sitetest.NewWithKernel(t, upgradeKernel())
+	for _, ip := range []string{"20.0.0.100", "20.0.0.103", "20.0.0.104"} {
+		if _, err := install(t.Context(), s, what{"etcd", ip}); err != nil {
+			t.Fatal(err)
+		}
+		s.Hosts[ip].Boot(t)
+	}
+	for range 2 {
+		for _, ip := range []string{"20.0.0.100", "20.0.0.103", "20.0.0.104"} {
+			if _, err := s.Session(ip).Resume(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.Carry(nil)
+	s.Bring(t, newer())
+	out, err := install(t.Context(), s, what{"etcd", kernelHost})
+	if err != nil || len(out.Upgrades) != 1 || out.Upgrades[0].State != "done" {
+		t.Fatalf("it ends with %+v, %v", out.Upgrades, err)
+	}
+	h := s.Hosts[kernelHost]
+	if got := defaultOf(t, h); got != newKernel {
+		t.Errorf("the default is %s", got)
+	}
+	if _, err := s.Session(kernelHost).Uninstall(t.Context(), installer.UninstallRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := defaultOf(t, h); got != oldKernel {
+		t.Errorf("after the uninstall the default is %s", got)
+	}
+}
+
 func TestAKernelsOutcomeIsDataForPrograms(t *testing.T) {
 	data, err := json.Marshal(installer.Outcome{Kernel: &installer.KernelOutcome{Release: "b", Running: "a", State: installer.KernelOwed, Why: "w"}})
 	if want := `"kernel":{"release":"b","running":"a","state":"reboot","why":"w"}`; err != nil || !strings.Contains(string(data), want) {

@@ -92,11 +92,23 @@ func onlyIn(p, other *Plan) []string {
 	found := []string{}
 	for _, step := range p.Steps() {
 		_, object, _ := strings.Cut(step.ID(), ":")
-		if !known[step.ID()] && !(strings.HasPrefix(object, "/") && known[object]) {
+		if !known[step.ID()] && !(strings.HasPrefix(object, "/") && known[object]) && !isOfKernel(step) {
 			found = append(found, step.ID())
 		}
 	}
 	return found
+}
+
+// isOfKernel tells the steps that bring a kernel. What they did outlives the bundle that brought it: a host whose next bundle
+// has another kernel, or none, must not come back with an older one at its next boot. Uninstall takes them back.
+func isOfKernel(step Step) bool {
+	switch s := step.(type) {
+	case *KernelStep, *BootOnceStep, *BootStep, *BootDefaultStep, *OldKernelsStep:
+		return true
+	case *KeyStep:
+		return s.Path == kernelConfig
+	}
+	return false
 }
 
 // count finds out how many bytes the upgrade takes: blobs that are not here yet, and programs that cannot be linked.

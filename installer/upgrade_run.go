@@ -209,7 +209,8 @@ func (s *Session) applyNew(ctx context.Context, journal *Journal, r *RoleJob, ou
 		}
 		return nil, err
 	}
-	rest := func(phase string) bool { return phase != phaseKeep && !needsMedium(phase) }
+	// A kernel comes after the upgrade: the version is judged on the kernel that the host has.
+	rest := func(phase string) bool { return phase != phaseKeep && phase != phaseKernel && !needsMedium(phase) }
 	watched := *r
 	watched.Plan = s.watchCrashes(r).over(r.Plan)
 	var res Result

@@ -88,6 +88,9 @@ func NewWithKernel(t testing.TB, k Kernel) *Site {
 	return makeSite(t, Table(), "", &k)
 }
 
+// Carry makes the bundles of the versions that are brought from now on hold a kernel, or none.
+func (s *Site) Carry(k *Kernel) { s.kernel = k }
+
 func newSite(t testing.TB, table []bundle.Host, vip string) *Site {
 	t.Helper()
 	return makeSite(t, table, vip, nil)
