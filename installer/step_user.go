@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path"
 	"strings"
 
+	"offgrid/bundle"
 	"offgrid/installer/host"
 )
 
@@ -28,54 +30,80 @@ func (s *UserStep) ID() string { return kindUser + ":" + s.Name }
 // Line implements Step.
 func (s *UserStep) Line() Line { return Line{Verb: "make", Object: "system user " + s.Name} }
 
-// Check implements Step. useradd writes the user before the group, so that what ends it in between leaves a user whose
-// group has no name: that is ours to finish. A user of another group is somebody else's.
+// makingMark exists while the user is made. useradd writes four files, one after the other; what stands in some of them and
+// not in the others is ours, and is made anew.
+func (s *UserStep) makingMark() string { return path.Join(StateDir, "user-"+s.Name+".json") }
+
+// makingUser is the content of the mark.
+type makingUser struct {
+	Format int  `json:"format"` // 0
+	Group  bool `json:"group"`  // there was a group of that name already
+}
+
+// making returns what the mark says, nil when there is none.
+func (s *UserStep) making(h host.Host) (*makingUser, error) {
+	text, err := readOptional(h, s.makingMark())
+	if err != nil || text == "" {
+		return nil, err
+	}
+	m := &makingUser{}
+	if err := bundle.DecodeStrict([]byte(text), m, saveMax); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", s.makingMark(), err)
+	}
+	return m, nil
+}
+
+// Check implements Step. A user of another group is somebody else's.
 func (s *UserStep) Check(_ context.Context, h host.Host) (Status, error) {
+	interrupted, err := host.Exists(h, s.makingMark())
+	if err != nil || interrupted {
+		return Status{State: Needed, Why: "making it was interrupted"}, err
+	}
 	user, err := account(h, "/etc/passwd", s.Name)
 	if err != nil {
 		return Status{}, err
 	}
-	group, err := hasAccount(h, "/etc/group", s.Name)
+	group, err := account(h, "/etc/group", s.Name)
 	switch {
 	case err != nil:
 		return Status{}, err
 	case user == nil:
 		return Status{State: Needed, Why: "there is none"}, nil
-	case group:
-		return Status{State: Satisfied}, nil
+	case group == nil:
+		return Status{State: Conflict, Why: fmt.Sprintf("there is a user %s but no group of that name", s.Name)}, nil
 	}
-	named, err := namesGroup(h, user.gid())
-	if err != nil || named {
-		return Status{State: Conflict, Why: fmt.Sprintf("there is a user %s but no group of that name", s.Name)}, err
-	}
-	return Status{State: Needed, Why: fmt.Sprintf("its group, number %s, has no name", user.gid())}, nil
+	return Status{State: Satisfied}, nil
 }
 
 // Before implements Undoer.
 func (s *UserStep) Before(_ context.Context, h host.Host, _ bool) (json.RawMessage, error) {
-	group, err := hasAccount(h, "/etc/group", s.Name)
+	group, err := account(h, "/etc/group", s.Name)
 	if err != nil {
 		return nil, err
 	}
-	return json.Marshal(userBefore{Group: group})
+	return json.Marshal(userBefore{Group: group != nil})
 }
 
-// Do implements Step. What an earlier try made of the two is kept.
+// Do implements Step.
 func (s *UserStep) Do(ctx context.Context, h host.Host) error {
-	user, err := account(h, "/etc/passwd", s.Name)
+	before, err := s.making(h)
 	if err != nil {
 		return err
 	}
-	group, err := hasAccount(h, "/etc/group", s.Name)
-	if err != nil {
-		return err
-	}
-	if user != nil {
-		_, err = h.Run(ctx, nil, "groupadd", "-r", "-g", user.gid(), s.Name)
+	if before == nil {
+		group, err := account(h, "/etc/group", s.Name)
+		if err != nil {
+			return err
+		}
+		before = &makingUser{Group: group != nil}
+		if err := writeJSON(h, s.makingMark(), before, 0o600); err != nil {
+			return err
+		}
+	} else if err := removeUser(ctx, h, s.Name, before.Group); err != nil {
 		return err
 	}
 	argv := []string{"useradd", "-r", "-M", "-s", "/sbin/nologin"}
-	if group {
+	if before.Group {
 		argv = append(argv, "-g", s.Name)
 	} else {
 		argv = append(argv, "-U")
@@ -83,14 +111,16 @@ func (s *UserStep) Do(ctx context.Context, h host.Host) error {
 	if s.Home != "" {
 		argv = append(argv, "-d", s.Home)
 	}
-	_, err = h.Run(ctx, nil, append(argv, s.Name)...)
-	return err
+	if _, err := h.Run(ctx, nil, append(argv, s.Name)...); err != nil {
+		return err
+	}
+	return h.Remove(s.makingMark())
 }
 
 // accountLine is a line of passwd or group, split at its colons.
 type accountLine []string
 
-// gid is the group of a line of passwd: its fourth field.
+// gid is the number of the group in a line of passwd: its fourth field.
 func (l accountLine) gid() string {
 	if len(l) < 4 {
 		return ""
@@ -109,41 +139,34 @@ func account(h host.Host, file, name string) (accountLine, error) {
 	return nil, err
 }
 
-// hasAccount looks for a name in passwd or group.
-func hasAccount(h host.Host, file, name string) (bool, error) {
-	line, err := account(h, file, name)
-	return line != nil, err
-}
-
-// namesGroup reports whether a group has that number.
-func namesGroup(h host.Host, gid string) (bool, error) {
-	text, err := readOptional(h, "/etc/group")
-	for line := range strings.Lines(text) {
-		if f := strings.Split(strings.TrimSpace(line), ":"); len(f) > 2 && f[2] == gid {
-			return true, err
-		}
-	}
-	return false, err
-}
-
-// undoUser removes the user, and userdel the group with it.
+// undoUser removes the user, and the group unless it was there before.
 func undoUser(ctx context.Context, u Undoing) error {
 	var b userBefore
 	if err := u.first(&b); err != nil {
 		return err
 	}
-	there, err := hasAccount(u.Host, "/etc/passwd", u.Object)
+	return removeUser(ctx, u.Host, u.Object, b.Group)
+}
+
+// removeUser removes a user, and the group of its name unless that is to stay: userdel takes it along, and then it is made again.
+func removeUser(ctx context.Context, h host.Host, name string, keep bool) error {
+	user, err := account(h, "/etc/passwd", name)
 	if err != nil {
 		return err
 	}
-	if there {
-		if _, err := u.Host.Run(ctx, nil, "userdel", u.Object); err != nil {
+	if user != nil {
+		if _, err := h.Run(ctx, nil, "userdel", name); err != nil {
 			return err
 		}
 	}
-	if there, err = hasAccount(u.Host, "/etc/group", u.Object); err != nil || !there || b.Group {
+	group, err := account(h, "/etc/group", name)
+	switch {
+	case err != nil:
 		return err
+	case group != nil && !keep:
+		_, err = h.Run(ctx, nil, "groupdel", name)
+	case group == nil && keep && user != nil:
+		_, err = h.Run(ctx, nil, "groupadd", "-r", "-g", user.gid(), name)
 	}
-	_, err = u.Host.Run(ctx, nil, "groupdel", u.Object)
 	return err
 }

@@ -172,9 +172,26 @@ func (h *Host) iptablesRestore(stdin string, argv []string) (string, error) {
 	})
 }
 
-// useradd makes the user, then the group: it may die between the two.
+// addAccount appends lines to the files of accounts that the host has, one after the other.
+func (h *Host) addAccount(lines ...[2]string) error {
+	for _, l := range lines {
+		file, line := l[0], l[1]
+		if strings.HasSuffix(file, "shadow") && h.Get(file) == "" {
+			continue
+		}
+		if err := h.set(file, h.Get(file)+line+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// useradd makes the user, then the group: it may die between any two of the files.
 func (h *Host) useradd(_ string, argv []string) (string, error) {
-	name := argv[len(argv)-1]
+	name, home := argv[len(argv)-1], "/"
+	if i := slices.Index(argv, "-d"); i > 0 {
+		home = argv[i+1]
+	}
 	if strings.Contains("\n"+h.Get("/etc/passwd"), "\n"+name+":") {
 		return "", Exit(argv, 9, "", "useradd: user '"+name+"' already exists")
 	}
@@ -182,10 +199,15 @@ func (h *Host) useradd(_ string, argv []string) (string, error) {
 	if own && strings.Contains("\n"+h.Get("/etc/group"), "\n"+name+":") {
 		return "", Exit(argv, 9, "", "useradd: group "+name+" exists - if you want to add this user to that group, use -g.")
 	}
-	if err := h.set("/etc/passwd", h.Get("/etc/passwd")+name+":x:998:998::/:/sbin/nologin\n"); err != nil || !own {
+	err := h.addAccount([2]string{"/etc/passwd", name + ":x:998:998::" + home + ":/sbin/nologin"}, [2]string{"/etc/shadow", name + ":!!:20000::::::"})
+	if err != nil || !own {
 		return "", err
 	}
-	return "", h.set("/etc/group", h.Get("/etc/group")+name+":x:998:\n")
+	return h.newGroup(name, "998")
+}
+
+func (h *Host) newGroup(name, gid string) (string, error) {
+	return "", h.addAccount([2]string{"/etc/group", name + ":x:" + gid + ":"}, [2]string{"/etc/gshadow", name + ":!::"})
 }
 
 func (h *Host) groupadd(_ string, argv []string) (string, error) {
@@ -193,19 +215,30 @@ func (h *Host) groupadd(_ string, argv []string) (string, error) {
 	if strings.Contains("\n"+h.Get("/etc/group"), "\n"+name+":") {
 		return "", Exit(argv, 9, "", "groupadd: group '"+name+"' already exists")
 	}
-	return "", h.set("/etc/group", h.Get("/etc/group")+name+":x:"+gid+":\n")
+	return h.newGroup(name, gid)
 }
 
 // userdel removes the user, then the group of the same name.
 func (h *Host) userdel(_ string, argv []string) (string, error) {
-	if err := h.set("/etc/passwd", without(h.Get("/etc/passwd"), argv[len(argv)-1])); err != nil {
+	if err := h.dropAccount(argv[len(argv)-1], "/etc/passwd", "/etc/shadow"); err != nil {
 		return "", err
 	}
 	return h.groupdel("", argv)
 }
 
 func (h *Host) groupdel(_ string, argv []string) (string, error) {
-	return "", h.set("/etc/group", without(h.Get("/etc/group"), argv[len(argv)-1]))
+	return "", h.dropAccount(argv[len(argv)-1], "/etc/group", "/etc/gshadow")
+}
+
+func (h *Host) dropAccount(name string, files ...string) error {
+	for _, file := range files {
+		if text := h.Get(file); without(text, name) != text {
+			if err := h.set(file, without(text, name)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // without removes the lines of an account.
