@@ -92,6 +92,8 @@ func (m *lockMaker) rpm(ctx context.Context, c *packageChoice, files *fileOwners
 	}
 	key, vouched := src.Key, src.Vouched
 	switch {
+	case p.Size > rpmrepo.MaxPackage:
+		return fmt.Errorf("package %s (%s): it has %d bytes, the limit is %d", p, url, p.Size, rpmrepo.MaxPackage)
 	case pinned: // the digest is the stronger promise
 		vouched, key = "sha256 in the catalogue", nil
 	case key == nil:

@@ -87,6 +87,9 @@ func (a *app) sayHead(b *bundle.Bundle) {
 		}
 		say("applies", "%s", commas(names))
 	}
+	if r.Kernel != nil {
+		say("kernel", "%s", r.Kernel.Release)
+	}
 	if len(r.Units) > 0 {
 		var units []string
 		for _, u := range r.Units {

@@ -56,8 +56,8 @@ func (p Package) check() error {
 	switch {
 	case p.Name == "" || p.Version == "" || p.Release == "" || p.Arch == "" || p.Epoch < 0:
 		return fmt.Errorf("package %q: its name, version, release or architecture is missing", p)
-	case p.Size <= 0 || p.Size > maxPackage:
-		return fmt.Errorf("package %q: its size is %d bytes, want 1 to %d", p, p.Size, maxPackage)
+	case p.Size <= 0:
+		return fmt.Errorf("package %q: its size is %d bytes", p, p.Size)
 	case p.SHA256.IsZero():
 		return fmt.Errorf("package %q: it has no checksum", p)
 	}

@@ -15,11 +15,13 @@ import (
 
 // Limits on what a repository may say. The largest known index (CentOS 7 updates) has 25 MB compressed.
 const (
-	maxRepomd  int64 = 1 << 20
-	maxIndex   int64 = 256 << 20
-	maxOpened  int64 = 4 << 30
-	maxPackage int64 = 1 << 30
+	maxRepomd int64 = 1 << 20
+	maxIndex  int64 = 256 << 20
+	maxOpened int64 = 4 << 30
 )
+
+// MaxPackage bounds a package that is fetched, in bytes: a kernel has 50 MB. Lists may name larger ones, such as what debuggers need.
+const MaxPackage int64 = 1 << 30
 
 // Indexes are the parts of a repository's index.
 type Indexes struct {
