@@ -22,14 +22,16 @@ bring() {
 }
 
 # install_role ROLE NAME...: on each host at the same time exactly what an operator types there, and the answer to the question.
+install_options=''
 install_role() {
 	local role=$1 name ip pids=()
 	shift
 	for name in "$@"; do
 		ip=$(cat "$(host_dir "$name")/ip")
-		say "$name# ./install --role $role --ip $ip"
+		say "$name# ./install --role $role --ip $ip $install_options"
 		{
-			echo y | "$lab_root/lab/host" "$name" ./install --role "$role" --ip "$ip" 2>&1 | sed -u "s/^/$name | /"
+			# shellcheck disable=SC2086 # a list of words
+			echo y | "$lab_root/lab/host" "$name" ./install --role "$role" --ip "$ip" $install_options 2>&1 | sed -u "s/^/$name | /"
 		} &
 		pids+=($!)
 	done

@@ -62,6 +62,35 @@ flannel() {
 	./flanneld -version 2>&1 | grep -qF $flannel
 }
 
+# a_kernel RELEASE NTH DIR: a kernel of Debian's for virtual machines, the newest (1) or the one before it (2) that is to be had, as
+# boot/ and lib/modules/ of one that calls itself RELEASE.
+a_kernel() {
+	local release=$1 nth=$2 dir=$3 package was
+	apt-cache show linux-image-cloud-amd64 >/dev/null 2>&1 || apt_quiet update
+	package=$(apt-cache search --names-only '^linux-image-6\.1\.[0-9.]*-[0-9]*-cloud-amd64$' | cut -d' ' -f1 | sort -rV | sed -n "${nth}p")
+	[ -n "$package" ] || die "Debian has no kernel number $nth for virtual machines"
+	was=${package#linux-image-}
+	mkdir "$dir/deb" "$dir/tree" "$dir/boot"
+	(cd "$dir/deb" && { apt-get download -qq "$package" || { apt_quiet update && apt-get download -qq "$package"; }; } 2> >(grep -v unsandboxed >&2))
+	dpkg -x "$dir"/deb/*.deb "$dir/tree"
+	(cd "$lab_root" && go run ./lab/kernel "$dir/tree/boot/vmlinuz-$was" "$was" "$release" "$dir/boot/vmlinuz-$release")
+	cp "$dir/tree/boot/config-$was" "$dir/boot/config-$release"
+	mkdir -p "$dir/lib/modules"
+	mv "$dir/tree/lib/modules/$was" "$dir/lib/modules/$release"
+	rm -rf "$dir/lib/modules/$release"/{build,source} "$dir/deb" "$dir/tree"
+}
+
+# kernels_for LIST DIR: DIR/RELEASE for each kernel among the packages of LIST (lab/catalogue packages): links into the cache.
+kernels_for() {
+	local release
+	while read -r release; do
+		ln -s "$(a_kernel_of "$release" 1)" "$2/$release"
+	done < <(awk -F'\t' '$2 == "kernel-lt" { print $4 "-" $5 "." $6 }' "$1")
+}
+
+# a_kernel_of RELEASE NTH: where it is in the cache.
+a_kernel_of() { cached linux "$1-$(key_of "$lab_root/lab/kernel/main.go" <(sed -n '/^a_kernel()/,/^}/p' "$lab_root/lab/programs.sh"))" a_kernel "$1" "$2"; }
+
 # image_trees DIR: what the layers of the images hold (lab/images/recipes.go).
 image_trees() {
 	local root=$debian/root applet library
