@@ -156,7 +156,7 @@ host_fill() {
 }
 host_unfill() { host_exec "$1" rm -f "$2/.full" "$2/.full.rest"; }
 
-# host_small NAME DIR SIZE: DIR gets a disk of its own, of SIZE, from the next start on.
+# host_small NAME DIR SIZE: DIR gets a disk of its own, of SIZE, with what is in it, from the next start on.
 host_small() {
 	local dir image
 	dir=$(host_dir "$1") image=$dir/small-$(echo "$2" | tr / _).img
@@ -164,6 +164,7 @@ host_small() {
 	mkfs.ext4 -q -F -m 0 "$image"
 	mkdir -p "${image%.img}" "$dir/root$2"
 	mount -o loop "$image" "${image%.img}"
+	cp -a "$dir/root$2/." "${image%.img}/"
 	echo "--bind=${image%.img}:$2" >>"$dir/nspawn"
 }
 

@@ -224,9 +224,14 @@ func (h *host) must(argv ...string) string {
 // bring copies the installer and bundles to the host's /root.
 func (h *host) bring(roles ...string) {
 	h.t.Helper()
-	args := []string{"--put", filepath.Join(h.rig.site, "dist", "install")}
+	h.bringFrom(h.rig.site, roles...)
+}
+
+func (h *host) bringFrom(site string, roles ...string) {
+	h.t.Helper()
+	args := []string{"--put", filepath.Join(site, "dist", "install")}
 	for _, role := range roles {
-		args = append(args, filepath.Join(h.rig.site, "dist", role+".bundle"))
+		args = append(args, filepath.Join(site, "dist", role+".bundle"))
 	}
 	h.lab(append(args, "/root")...)
 	if h.t.Failed() {
