@@ -147,7 +147,8 @@ func (c *packageChooser) choose(ctx context.Context) ([]*packageChoice, error) {
 		c.m.client.Report(progress.Event{Phase: "lock", Kind: progress.Warn, Text: fmt.Sprintf("of %d packages that the hosts have it is not known what they provide (%s): no repository has the very same ones; ./install baseline on a host tells",
 			len(c.unknown), strings.Join(shorten(c.unknown, 3), ", "))})
 	}
-	answer, err := solver.Solve(p)
+	question := solver.Prepare(p)
+	answer, err := question.Solve()
 	var none *solver.Unsolvable
 	if err != nil && !errors.As(err, &none) {
 		return nil, err
@@ -160,7 +161,7 @@ func (c *packageChooser) choose(ctx context.Context) ([]*packageChoice, error) {
 		}
 	}
 	// Of paths that the lists of packages name, nobody can know more.
-	paths := slices.DeleteFunc(solver.FilesNeeded(p, names), rpmrepo.InPrimary)
+	paths := slices.DeleteFunc(question.FilesNeeded(names), rpmrepo.InPrimary)
 	if len(paths) > 0 {
 		err := fetch.Each(ctx, len(c.repos), lockParallel, func(ctx context.Context, i int) error {
 			return c.repos[i].AddFiles(ctx, c.m.client, paths)

@@ -102,28 +102,37 @@ func (e *Unsolvable) Error() string {
 }
 
 // Solve answers a question. The same question has the same answer. The error is an *Unsolvable when there is none.
-func Solve(p Problem) (*Solution, error) {
+func Solve(p Problem) (*Solution, error) { return Prepare(p).Solve() }
+
+// Prepared is a question whose packages are sorted out.
+type Prepared struct{ u *universe }
+
+// Prepare sorts out the packages of a question.
+func Prepare(p Problem) *Prepared {
 	u := newUniverse(p)
 	u.reach()
-	s := newSearch(u)
-	core, err := s.run(p.Steps)
+	return &Prepared{u}
+}
+
+// Solve answers the question, as the function Solve does.
+func (q *Prepared) Solve() (*Solution, error) {
+	s := newSearch(q.u)
+	core, err := s.run(q.u.problem.Steps)
 	if err != nil {
 		return nil, fmt.Errorf("solving: %w", err)
 	}
 	if core != nil {
-		return nil, &Unsolvable{Lines: explain(u, u.minimal(core))}
+		return nil, &Unsolvable{Lines: explain(q.u, q.u.minimal(core))}
 	}
-	return u.solution(s)
+	return q.u.solution(s)
 }
 
 // FilesNeeded returns the paths that packages within reach of an answer require and that nobody installed or available is
 // known to hold, sorted: the caller may know more about files than it has told. With names it looks only at packages with one
 // of them.
-func FilesNeeded(p Problem, names []string) []string {
-	u := newUniverse(p)
-	u.reach()
+func (q *Prepared) FilesNeeded(names []string) []string {
 	var paths []string
-	for path, by := range u.unanswered {
+	for path, by := range q.u.unanswered {
 		if names == nil || slices.ContainsFunc(by, func(name string) bool { return slices.Contains(names, name) }) {
 			paths = append(paths, path)
 		}

@@ -308,10 +308,10 @@ func TestARepositoryCanBePinned(t *testing.T) {
 
 func TestPathsThatNobodyIsKnownToHaveAreNamed(t *testing.T) {
 	p := question(t, "installed: bash 4-1; files /bin/sh\nos: a 1-1; requires /usr/libexec/x, /bin/sh, b\nos: b 1-1; requires /opt/y\nos: c 1-1; requires /opt/z\nwanted: a")
-	if got := fmt.Sprint(solver.FilesNeeded(p, nil)); got != "[/opt/y /usr/libexec/x]" {
+	if got := fmt.Sprint(solver.Prepare(p).FilesNeeded(nil)); got != "[/opt/y /usr/libexec/x]" {
 		t.Errorf("got %s", got)
 	}
-	if got := fmt.Sprint(solver.FilesNeeded(p, []string{"b"})); got != "[/opt/y]" {
+	if got := fmt.Sprint(solver.Prepare(p).FilesNeeded([]string{"b"})); got != "[/opt/y]" {
 		t.Errorf("of b: got %s", got)
 	}
 }
