@@ -165,6 +165,14 @@ func TestTheEntryOfAKernelIsFoundByItsFileAndNotTheOneForDebugging(t *testing.T)
 	if err != nil || e.title != "CentOS Linux (5) 7 (Core)" || !slices.Equal(e.args, []string{"ro", "quiet", "crashkernel=auto"}) {
 		t.Errorf("found %+v, %v", e, err)
 	}
+	h.Script("grubby --info=/boot/vmlinuz-"+pfNewKernel, hosttest.Says("index=0\nkernel=/boot/vmlinuz-"+pfNewKernel+"\nargs=\"ro\"\ntitle=CentOS Linux ("+pfNewKernel+") 7 (Core)\n"))
+	h.Put(t, "/boot/vmlinuz-"+pfNewKernel, "a kernel")
+	h.Put(t, "/boot/initramfs-"+pfNewKernel+".img", hosttest.Initramfs())
+	h.Put(t, "/boot/grub2/grub.cfg", "menuentry 'CentOS Linux ("+pfNewKernel+") 7 (Core)' {\n")
+	bare := &BootOnceStep{Release: pfNewKernel, Config: hosttest.GRUBMenu, Env: hosttest.GRUBEnv}
+	if _, err := bare.ready(t.Context(), h); err == nil || !strings.Contains(err.Error(), "names no initramfs") {
+		t.Errorf("an entry without an initramfs: %v", err)
+	}
 	if _, err := findEntry(t.Context(), h, "6"); err == nil || !strings.Contains(err.Error(), "kernel not found") {
 		t.Errorf("a kernel without an entry: %v", err)
 	}

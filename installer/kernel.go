@@ -216,8 +216,9 @@ func cpioEnd(data []byte) (int, error) {
 
 // grubEntry is one entry of GRUB's menu, as grubby says it.
 type grubEntry struct {
-	title string
-	args  []string
+	title  string
+	initrd string // "" when the kernel is started without one
+	args   []string
 }
 
 // findEntry asks grubby for the entry of a kernel, by its file: never by its position, which changes with every kernel. An
@@ -235,6 +236,8 @@ func findEntry(ctx context.Context, h host.Host, release string) (grubEntry, err
 			e = grubEntry{}
 		case "args":
 			e.args = strings.Fields(strings.Trim(value, `"`))
+		case "initrd":
+			e.initrd = strings.TrimSpace(value)
 		case "title":
 			e.title = strings.Trim(value, `'"`)
 		}

@@ -139,6 +139,7 @@ func (s *BootOnceStep) arm(ctx context.Context, h host.Host, before *kernelRecor
 		if before.BootID != boot || before.State != kernelArming && before.State != kernelArmed {
 			rec.Attempts++
 		}
+		rec.Watchdog = rec.Watchdog || before.Watchdog
 	}
 	for _, arg := range trialArgs() {
 		key, _, _ := strings.Cut(arg, "=")
@@ -169,6 +170,9 @@ func (s *BootOnceStep) ready(ctx context.Context, h host.Host) (grubEntry, error
 	entry, err := findEntry(ctx, h, s.Release)
 	if err == nil {
 		err = s.atTop(h, entry.title)
+	}
+	if err == nil && entry.initrd == "" { // the package's last script adds it
+		err = fmt.Errorf("trying kernel %s: its boot entry names no initramfs; grubby --update-kernel=%s --initrd=%s adds it", s.Release, vmlinuz(s.Release), initramfs(s.Release))
 	}
 	if err == nil {
 		err = s.wayBack(ctx, h)
