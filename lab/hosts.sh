@@ -94,10 +94,12 @@ host_exec() {
 	(
 		cgroup_enter "$(host_dir "$name")/cgroups" lab-exec.scope
 		# Without a fork of nsenter's own: it stops itself when the command is stopped, as every process is while the host shuts down,
-		# and then nobody would take note of the command's end, for which the host's PID 1 waits.
+		# and then nobody would take note of the command's end, for which the host's PID 1 waits. bash does, from outside of the
+		# host's process numbers; the command is its child.
 		# shellcheck disable=SC2016 # expanded in the host
-		exec nsenter -t "$pid" --no-fork -m -u -i -n -p -C -r -w env -i HOME=/root USER=root LOGNAME=root SHELL=/bin/bash LANG=C TERM="$terminal" \
-			PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/root/bin sh -c 'cd /root && "$@"; exit $?' sh "$@"
+		exec nsenter -t "$pid" --no-fork -m -u -i -n -p -C -r -w /bin/bash -c '"$@"; exit $?' bash \
+			env -i HOME=/root USER=root LOGNAME=root SHELL=/bin/bash LANG=C TERM="$terminal" \
+			PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/root/bin sh -c 'cd /root && exec "$@"' sh "$@"
 	)
 }
 
