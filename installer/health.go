@@ -136,7 +136,8 @@ func (s *Session) etcdLooks(r RoleJob) []look {
 			if wrong != "" {
 				return wrong, false
 			}
-			return fmt.Sprintf("%s leads, %d of %d members say so", leader, answered, len(hostsWith(index, bundle.RoleEtcd))), true
+			planned := slices.DeleteFunc(hostsWith(index, bundle.RoleEtcd), func(h bundle.Host) bool { return h.Spare })
+			return fmt.Sprintf("%s leads, %d of %d members say so", leader, answered, max(answered, len(planned))), true
 		}},
 		{"member list of etcd", healthWait, func(ctx context.Context) (string, bool) { return s.memberList(ctx, r, c) }},
 		{"version of etcd", healthWait, func(ctx context.Context) (string, bool) {

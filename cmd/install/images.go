@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -29,7 +30,11 @@ func (a *app) images(ctx context.Context) error {
 	}
 	report, err := s.Images(ctx)
 	if report.Skipped != "" {
-		a.console.Say("Nothing was done: %s.", report.Skipped)
+		text := "Nothing was done: " + report.Skipped
+		if !strings.HasSuffix(text, "?") { // docker asks whether it runs
+			text += "."
+		}
+		a.console.Say("%s", text)
 	}
 	for _, i := range report.Images {
 		switch {

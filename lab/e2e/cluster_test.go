@@ -27,6 +27,7 @@ func together(t *testing.T, hosts []*host, do func(*host)) {
 // A site is the six hosts of the tutorial's table.
 type site struct {
 	t                  *testing.T
+	rig                *rig
 	master01, master02 *host
 	node01, node02     *host
 	lb01, lb02         *host
@@ -35,8 +36,14 @@ type site struct {
 // sixHosts boots them and brings each the bundles of its roles.
 func sixHosts(t *testing.T) *site {
 	t.Helper()
-	h := lab(t).hosts(t, "master01", "master02", "node01", "node02", "lb01", "lb02")
-	s := &site{t: t, master01: h[0], master02: h[1], node01: h[2], node02: h[3], lb01: h[4], lb02: h[5]}
+	return lab(t).six(t)
+}
+
+// six is sixHosts with the bundles of one build.
+func (r *rig) six(t *testing.T) *site {
+	t.Helper()
+	h := r.hosts(t, "master01", "master02", "node01", "node02", "lb01", "lb02")
+	s := &site{t: t, rig: r, master01: h[0], master02: h[1], node01: h[2], node02: h[3], lb01: h[4], lb02: h[5]}
 	s.master01.bring("etcd", "master")
 	s.master02.bring("master")
 	s.node01.bring("etcd", "node")
@@ -53,11 +60,14 @@ func (s *site) all() []*host {
 // in is the site for a subtest, which fails by itself.
 func (s *site) in(t *testing.T) *site {
 	of := func(h *host) *host {
+		if h == nil {
+			return nil // a smaller site
+		}
 		c := *h
 		c.t = t
 		return &c
 	}
-	return &site{t: t, master01: of(s.master01), master02: of(s.master02), node01: of(s.node01), node02: of(s.node02), lb01: of(s.lb01), lb02: of(s.lb02)}
+	return &site{t: t, rig: s.rig, master01: of(s.master01), master02: of(s.master02), node01: of(s.node01), node02: of(s.node02), lb01: of(s.lb01), lb02: of(s.lb02)}
 }
 
 // install installs a role on every host that has it, all at once: one by one would only be slower. The stick is gone before the

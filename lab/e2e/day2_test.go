@@ -31,30 +31,42 @@ func TestTheDaysAfter(t *testing.T) {
 
 func (s *site) hostJoins(t *testing.T) {
 	s = s.in(t)
-	h := lab(t).hosts(t, "node03")[0]
+	h := s.joins()
+	s.master01.check()
+	s.master01.must("kubectl", "delete", "node", h.ip)
+}
+
+// joins installs a node that is in no cluster file, and approves it.
+func (s *site) joins() *host {
+	s.t.Helper()
+	h := s.rig.hosts(s.t, "node03")[0]
 	h.bring("node")
 	h.must("hostnamectl", "set-hostname", "press07")
 	token := firstWord(s.master01.must(offgrid, "token", "--ttl", "1h"))
 	h.must("sh", "-c", "umask 077; echo "+token+" >token")
 	h.must("./install", "--yes", "--role", "node", "--ip", h.ip, "--token-file", "token")
-	approved := func() string {
-		if r := s.master02.try(offgrid, "approve", "--ip", h.ip); r.code != 0 {
+	s.approved(h)
+	return h
+}
+
+// approved waits until a node that joins is approved and serves.
+func (s *site) approved(h *host) {
+	s.t.Helper()
+	eventually(s.t, 2*time.Minute, func() string {
+		if r := s.master01.try(offgrid, "approve", "--ip", h.ip); r.code != 0 {
 			return r.out
 		}
 		return ""
-	}
-	eventually(t, 2*time.Minute, approved)
-	eventually(t, 3*time.Minute, func() string { return s.master01.ready(h) })
+	})
+	eventually(s.t, 3*time.Minute, func() string { return s.master01.ready(h) })
 	// its serving certificate is right when the API server reads logs from it
-	eventually(t, 2*time.Minute, func() string {
+	eventually(s.t, 2*time.Minute, func() string {
 		pod := firstWord(s.master01.kubectl("get", "pods", "-n", "kube-system", "-l", "app=flannel", "--field-selector", "spec.nodeName="+h.ip, "-o", "name").out)
 		if r := s.master01.kubectl("logs", "-n", "kube-system", pod, "--tail=1"); r.code != 0 {
 			return "no logs from the joined node: " + r.out
 		}
 		return ""
 	})
-	s.master01.check()
-	s.master01.must("kubectl", "delete", "node", h.ip)
 }
 
 func (s *site) memberIsReplaced(t *testing.T) {

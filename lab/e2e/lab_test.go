@@ -159,7 +159,8 @@ type host struct {
 var table = map[string]string{
 	"master01": "20.0.0.100", "master02": "20.0.0.101", "node01": "20.0.0.103", "node02": "20.0.0.104",
 	"lb01": "20.0.0.112", "lb02": "20.0.0.113",
-	"node03": "20.0.0.120", // in no cluster file
+	"master03": "20.0.0.102", // a spare in the editions' cluster file
+	"node03":   "20.0.0.120", // in no cluster file
 }
 
 // vip is the address behind which the masters are.
@@ -260,6 +261,9 @@ func (h *host) install(role string) string {
 func (h *host) path(name string) string {
 	return filepath.Join(h.rig.state, "hosts", h.name, "root", name)
 }
+
+// flat is text as it was before it was broken into lines.
+func flat(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 // explain says what a failed test's host looks like.
 func (h *host) explain() {
