@@ -101,6 +101,10 @@ func (m *menu) write() error {
 	for _, line := range m.lines {
 		text.WriteString(line + "\n")
 	}
+	was, err := os.Stat(m.file)
+	if err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(filepath.Dir(m.file), ".grub.cfg-*")
 	if err != nil {
 		return err
@@ -108,7 +112,7 @@ func (m *menu) write() error {
 	defer os.Remove(f.Name())
 	_, err = f.Write(text.Bytes())
 	if err == nil {
-		err = f.Chmod(0o644)
+		err = f.Chmod(was.Mode())
 	}
 	if err == nil {
 		err = f.Sync()
