@@ -107,6 +107,9 @@ func (h *host) getsItsKernel() {
 }
 
 func TestAHostThatIsKilledBetweenTheRebootAndTheResumeIsTriedAgainOnRequest(t *testing.T) {
+	if !*full {
+		t.Skip("with -full")
+	}
 	h := kernelHost(t, "node01", "etcd", upgrading)
 	r := h.try("./install", "--yes", "--role", "etcd", "--ip", h.ip, "--reboot", "later")
 	if r.code != 3 {
