@@ -58,6 +58,12 @@ func (s *site) approved(h *host) {
 		}
 		return ""
 	})
+	s.serves(h)
+}
+
+// serves waits until a node is Ready and its serving certificate is there.
+func (s *site) serves(h *host) {
+	s.t.Helper()
 	eventually(s.t, 3*time.Minute, func() string { return s.master01.ready(h) })
 	// its serving certificate is right when the API server reads logs from it
 	eventually(s.t, 2*time.Minute, func() string {
