@@ -56,7 +56,7 @@ e2e: build ## the lab's hosts, with all that can go wrong; root
 e2e-full: build
 	lab/e2e/run --full
 
-e2e-vm: build ## a node in an emulated machine with a kernel of its own: kube-proxy in ipvs mode; root
+e2e-vm: build ## a kernel upgrade under a real GRUB in an emulated machine, and a node on it with kube-proxy in ipvs mode; root
 	lab/vm/run
 
 conformance: ## Kubernetes' own end-to-end suite against the demo; goes on where it was; root
