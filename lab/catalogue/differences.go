@@ -14,7 +14,9 @@ type difference struct {
 	apply  func(*catalogue.Catalogue) error
 }
 
-func differences() []difference {
+func differences() []difference { return append(downloadDifferences(), packageDifferences()...) }
+
+func downloadDifferences() []difference {
 	return []difference{
 		{
 			path:   "mirrors",
@@ -60,6 +62,11 @@ func differences() []difference {
 				return err
 			},
 		},
+	}
+}
+
+func packageDifferences() []difference {
+	return []difference{
 		{
 			path:   "packageSets[docker].releases[19.03.15]",
 			reason: "Debian 12 has docker 20.10.24 only",
