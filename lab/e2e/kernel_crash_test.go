@@ -41,6 +41,9 @@ func kernelPhases() []kernelPhase {
 }
 
 func TestAHostThatIsKilledInEachPhaseOfItsKernelGetsItAllTheSame(t *testing.T) {
+	if !*full {
+		t.Skip("with -full")
+	}
 	h := kernelHost(t, "node01", "etcd", upgrading)
 	h.throughPhases(func(r *running) {
 		h.lab("--kill")
