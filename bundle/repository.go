@@ -1,6 +1,9 @@
 package bundle
 
-import "strings"
+import (
+	"strconv"
+	"strings"
+)
 
 // The yum repository of a role, for people: the role's packages below RepositoryPackages, and their index, which is aboard as
 // text artifacts whose names begin with RepositoryPrefix. The installer uses neither.
@@ -36,4 +39,12 @@ func (b *Bundle) RepositoryFiles() []RepositoryFile {
 		return nil
 	}
 	return append(files, *last)
+}
+
+// EVR writes epoch, version and release as rpm prints them; an epoch of 0 is left out.
+func (p Package) EVR() string {
+	if p.Epoch > 0 {
+		return strconv.Itoa(p.Epoch) + ":" + p.Version + "-" + p.Release
+	}
+	return p.Version + "-" + p.Release
 }

@@ -37,6 +37,7 @@ func rules() []rule {
 		{"bundle", []string{"bundle/progress"}, "the format knows nothing of building or installing"},
 		{"bundle/progress", nil, "events are understood by all and know nobody"},
 		{"bundle/hostpack", []string{"bundle"}, "a pack is part of the format"},
+		{"bundle/compare", []string{"bundle", "bundle/hostpack"}, "what differs is told by looking at two bundles, nothing else"},
 		{"builder", []string{"bundle/...", "builder/..."}, "a build knows nothing of hosts' insides"},
 		{"builder/internal/render", []string{"bundle/...", "builder/...", "manifests"}, "only rendering reads the templates"},
 		{"builder/catalogue", []string{"bundle/...", "builder/...", "manifests"}, "a catalogue names templates: it looks whether they are there"},

@@ -11,6 +11,14 @@ import (
 	"offgrid/bundle"
 )
 
+// diffExitText is that of bundle diff, which has 1 to say that there are differences, as diff(1) does.
+const diffExitText = `Exit codes:
+  0    the bundles are the same
+  1    they differ
+  2    they could not be compared
+  4    bundle damaged
+  130  interrupted`
+
 // Exit codes. They are told in the help of every command and in the README.
 const (
 	exitDone        = 0
@@ -26,6 +34,9 @@ const exitText = `Exit codes:
   2    refused: usage, cluster file, catalogue, stale lock
   4    bundle damaged
   130  interrupted; run the same command again to go on`
+
+// errDifferent is what bundle diff returns when there are differences: no failure, and nothing to print.
+var errDifferent = errors.New("the bundles differ")
 
 // errInterrupted is the cause when a signal ended the work.
 var errInterrupted = errors.New("interrupted")
@@ -63,6 +74,8 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.As(err, &damage):
 		return exitDamaged
+	case errors.Is(err, errDifferent):
+		return exitFailed
 	case errors.As(err, &usage), errors.As(err, &refused), errors.As(err, &format), errors.As(err, &not), builder.Refused(err):
 		return exitRefused
 	}

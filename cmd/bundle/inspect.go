@@ -132,7 +132,7 @@ func (a *app) sayContent(b *bundle.Bundle) {
 	a.console.Table([]string{"ARTIFACT", "VERSION", "KIND", "SIZE", "STORED", "VOUCHED FOR BY"}, rows)
 	rows = nil
 	for _, p := range b.Role.Packages {
-		rows = append(rows, []string{p.Name, evr(p), p.Arch})
+		rows = append(rows, []string{p.Name, p.EVR(), p.Arch})
 	}
 	if len(rows) > 0 {
 		a.console.Say("")
@@ -152,14 +152,6 @@ func (a *app) sayContent(b *bundle.Bundle) {
 		a.console.Say("")
 		a.console.Table([]string{"IMAGE", "SIZE", "MANIFEST"}, rows)
 	}
-}
-
-// evr formats a package's version as rpm prints it.
-func evr(p bundle.Package) string {
-	if p.Epoch > 0 {
-		return fmt.Sprintf("%d:%s-%s", p.Epoch, p.Version, p.Release)
-	}
-	return p.Version + "-" + p.Release
 }
 
 func orDash(s string) string {

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"offgrid/bundle"
+	"offgrid/bundle/compare"
+	"offgrid/bundle/hostpack"
+)
+
+func newDiff(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff A B",
+		Short: "Tell in what two bundles differ",
+		Long: `Compare two bundles of a role, such as the stick of last year with the one that
+was just built: settings, hosts, packages, programs, images, files, units and
+host packs. Of texts the lines that were added and removed are counted. Of
+certificates name, serial number and end are told where a pack is not sealed; of
+a sealed pack, only that it is another one. Secrets are never shown.
+
+With --json: a and b (file, role, root, serial), same, and changes: what, host
+(left out: all hosts), name, change (added, removed, changed), before, after,
+note and lines (added, removed).
+
+` + diffExitText,
+		Example: "  bundle diff old/node.bundle dist/node.bundle",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return &usageError{"name two bundles", cmd.CommandPath()}
+			}
+			return nil
+		},
+		ValidArgsFunction: completeBundles,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return trouble(a.diff(cmd.Context(), args[0], args[1]))
+		},
+	}
+}
+
+// compared is one side of what diff prints for programs.
+type compared struct {
+	File   string        `json:"file"`
+	Role   string        `json:"role"`
+	Root   bundle.Digest `json:"root"`
+	Serial int64         `json:"serial"`
+}
+
+func sideOf(b *bundle.Bundle) compared {
+	return compared{b.Path, b.Role.Role, b.RootDigest, b.Role.Cluster.Serial}
+}
+
+func (a *app) diff(ctx context.Context, first, second string) error {
+	x, err := open(first)
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	y, err := open(second)
+	if err != nil {
+		return err
+	}
+	defer y.Close()
+	changes, err := compare.Bundles(ctx, x, y, unpack)
+	if err != nil {
+		return err
+	}
+	if a.console.JSON() {
+		err = a.console.PrintJSON(struct {
+			A       compared         `json:"a"`
+			B       compared         `json:"b"`
+			Same    bool             `json:"same"`
+			Changes []compare.Change `json:"changes"`
+		}{sideOf(x), sideOf(y), len(changes) == 0, append([]compare.Change{}, changes...)})
+	} else {
+		a.sayChanges(x, y, changes)
+	}
+	if err == nil && len(changes) > 0 {
+		return errDifferent
+	}
+	return err
+}
+
+func (a *app) sayChanges(x, y *bundle.Bundle, changes []compare.Change) {
+	if len(changes) == 0 {
+		a.console.Say("the same: role %s, fingerprint %s", x.Role.Role, x.RootDigest.Short())
+		return
+	}
+	for i, b := range []*bundle.Bundle{x, y} {
+		a.console.Say("%s %s: role %s, serial %d, fingerprint %s", []string{"-", "+"}[i], b.Path, b.Role.Role, b.Role.Cluster.Serial, b.RootDigest.Short())
+	}
+	a.console.Say("")
+	var rows [][]string
+	for _, c := range changes {
+		name := c.Name
+		if c.Host != "" {
+			name = c.Host + ": " + name
+		}
+		rows = append(rows, []string{c.Change, c.What, name, difference(c)})
+	}
+	a.console.Table([]string{"CHANGE", "WHAT", "NAME", "DIFFERENCE"}, rows)
+}
+
+// difference is a change in a few words.
+func difference(c compare.Change) string {
+	switch {
+	case c.Lines != nil && *c.Lines == (compare.Lines{}):
+		return "lines in another order"
+	case c.Lines != nil:
+		return fmt.Sprintf("lines: %d more, %d gone", c.Lines.Added, c.Lines.Removed)
+	case c.Note != "" || c.Change != compare.Changed:
+		return cmp.Or(c.Note, c.Before+c.After, "-")
+	}
+	return cmp.Or(c.Before, "(empty)") + " -> " + cmp.Or(c.After, "(empty)")
+}
+
+// unpack opens a pack for comparing.
+func unpack(ctx context.Context, b *bundle.Bundle, host string) (*hostpack.Pack, error) {
+	p, _, err := hostpack.Read(ctx, b, host)
+	return p, err
+}
+
+// trouble turns what kept two bundles from being compared into a refusal: 1 is taken.
+func trouble(err error) error {
+	if exitCode(err) != exitFailed || errors.Is(err, errDifferent) {
+		return err
+	}
+	return &refusal{fmt.Errorf("comparing bundles: %w", err), "`bundle verify FILE` says whether a bundle can be read whole"}
+}
