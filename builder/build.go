@@ -18,6 +18,8 @@ type BuildOptions struct {
 	// Renewal leaves out what hosts have that were installed from the same lock: programs, packages and images. The bundles go
 	// to renewal/ instead of dist/ and have the fingerprints of whole ones.
 	Renewal bool
+	// SingleFile also writes install-ROLE for each bundle: the installer with the bundle behind it, in one executable.
+	SingleFile bool
 }
 
 // BuildResult says what is in dist/, or renewal/, now.
@@ -37,6 +39,8 @@ type BuiltBundle struct {
 	Root  bundle.Digest `json:"root"`
 	Size  int64         `json:"size"` // bytes
 	Hosts []string      `json:"hosts"`
+	// Install is the path of the installer with this bundle behind it; "" when there is none.
+	Install string `json:"install,omitempty"`
 }
 
 // DistFile is one file in dist/.
@@ -79,7 +83,7 @@ func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) 
 	if len(set.Made) > 0 {
 		s.report(progress.Event{Phase: "pki", Kind: progress.Note, Text: fmt.Sprintf("made %d certificates and secrets in %s: keep this directory, and keep it off the stick", len(set.Made), s.path(PKIName))})
 	}
-	key, err := s.inputKey()
+	key, err := s.inputKey(o)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +99,7 @@ func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) 
 	for i := range roles {
 		roles[i].in.Renewal = o.Renewal
 	}
-	now, err := s.writeDist(ctx, dist, key, roles)
+	now, err := s.writeDist(ctx, dist, key, roles, o)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +110,10 @@ func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) 
 func (r BuildResult) of(st *stamp) *BuildResult {
 	r.Files, r.Bundles = st.Files, []BuiltBundle{}
 	for _, b := range st.Bundles {
-		b.Path = r.Dist + "/" + b.Role + bundleSuffix
+		b.Path = r.Dist + "/" + b.Path
+		if b.Install != "" {
+			b.Install = r.Dist + "/" + b.Install
+		}
 		r.Bundles = append(r.Bundles, b)
 	}
 	return &r
@@ -143,6 +150,9 @@ func checkInstaller(path, arch string) error {
 	machines := map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
 	if f.Machine != machines[arch] {
 		return fmt.Errorf("built for %s, the hosts are %s", strings.TrimPrefix(f.Machine.String(), "EM_"), arch)
+	}
+	if _, found, err := bundle.FileAppended(path); err != nil || found {
+		return errors.Join(err, errors.New("a bundle is behind it: name the installer alone, without one"))
 	}
 	for _, p := range f.Progs {
 		if p.Type == elf.PT_INTERP {

@@ -23,14 +23,14 @@ const (
 	installerName = "install"
 	sumsName      = "SHA256SUMS"
 	stampName     = ".stamp"
-	stampFormat   = 1
+	stampFormat   = 2
 )
 
 // stamp remembers what dist/ was made from. It lies there itself.
 type stamp struct {
 	Format  int           `json:"format"`
 	Input   bundle.Digest `json:"input"`
-	Bundles []BuiltBundle `json:"bundles"` // without paths
+	Bundles []BuiltBundle `json:"bundles"` // with names for paths
 	Files   []DistFile    `json:"files"`   // sorted by name
 }
 
@@ -42,7 +42,7 @@ type roleInput struct {
 }
 
 // inputKey is a digest of all that decides what dist/ holds.
-func (s *Site) inputKey() (bundle.Digest, error) {
+func (s *Site) inputKey(o BuildOptions) (bundle.Digest, error) {
 	lock, err := FileDigest(s.path(LockName))
 	if err != nil {
 		return bundle.Digest{}, err
@@ -55,7 +55,7 @@ func (s *Site) inputKey() (bundle.Digest, error) {
 	if err != nil {
 		return bundle.Digest{}, err
 	}
-	inputs := []bundle.Digest{bundle.DigestOf(s.data), bundle.DigestOf(s.opts.Catalogue), lock, installer, secrets, s.opts.Program}
+	inputs := []bundle.Digest{bundle.DigestOf(s.data), bundle.DigestOf(s.opts.Catalogue), lock, installer, secrets, s.opts.Program, o.key()}
 	for _, name := range append(slices.Clone(s.cluster.Extras.Manifests), s.cluster.Images.RegistryCA) {
 		if name == "" {
 			continue
@@ -123,19 +123,19 @@ func intact(ctx context.Context, dist string, st *stamp) bool {
 
 // writeDist replaces the files of dist/. Until the last one is in place there is neither a SHA256SUMS nor a stamp: a half
 // written dist/ cannot be taken for a whole one.
-func (s *Site) writeDist(ctx context.Context, dist string, key bundle.Digest, roles []roleInput) (*stamp, error) {
+func (s *Site) writeDist(ctx context.Context, dist string, key bundle.Digest, roles []roleInput, o BuildOptions) (*stamp, error) {
 	old := readStamp(dist)
 	if err := openDist(dist); err != nil {
 		return nil, err
 	}
 	st := &stamp{Format: stampFormat, Input: key, Bundles: make([]BuiltBundle, len(roles)), Files: make([]DistFile, len(roles)+1)}
 	errs := make([]error, len(roles)+1)
-	ctx, cancel := context.WithCancel(ctx)
+	sealing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var group sync.WaitGroup
 	for i, r := range roles {
 		group.Go(func() {
-			if st.Bundles[i], st.Files[i], errs[i] = s.writeBundle(ctx, dist, r); errs[i] != nil {
+			if st.Bundles[i], st.Files[i], errs[i] = s.writeBundle(sealing, dist, r); errs[i] != nil {
 				cancel()
 			}
 		})
@@ -144,6 +144,11 @@ func (s *Site) writeDist(ctx context.Context, dist string, key bundle.Digest, ro
 	group.Wait()
 	if err := firstCause(errs); err != nil {
 		return nil, err
+	}
+	if o.SingleFile {
+		if err := s.writeSingleFiles(ctx, dist, st); err != nil {
+			return nil, err
+		}
 	}
 	slices.SortFunc(st.Files, func(a, b DistFile) int { return strings.Compare(a.Name, b.Name) })
 	if err := removeOld(dist, old, st); err != nil {
@@ -178,13 +183,15 @@ func openDist(dist string) error {
 	return nil
 }
 
-// removeOld removes the bundles of roles that the site has no more.
+// removeOld removes the files that the last build wrote and this one did not: of roles that the site has no more, or in
+// another form.
 func removeOld(dist string, old, now *stamp) error {
 	if old == nil {
 		return nil
 	}
 	for _, f := range old.Files {
-		if slices.ContainsFunc(now.Files, func(n DistFile) bool { return n.Name == f.Name }) || !strings.HasSuffix(f.Name, bundleSuffix) {
+		if slices.ContainsFunc(now.Files, func(n DistFile) bool { return n.Name == f.Name }) ||
+			!strings.HasSuffix(f.Name, bundleSuffix) && !strings.HasPrefix(f.Name, singlePrefix) {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dist, f.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -222,7 +229,7 @@ func (s *Site) writeBundle(ctx context.Context, dist string, r roleInput) (Built
 		return BuiltBundle{}, DistFile{}, s.afterDamage(err)
 	}
 	s.report(progress.Event{Phase: "seal", Item: name, Kind: progress.Done, Done: sum.Size, Total: sum.Size})
-	return BuiltBundle{Role: r.role, Root: sum.Root, Size: sum.Size, Hosts: r.hosts}, DistFile{name, sum.Size, bundle.Digest(h.Sum(nil))}, nil
+	return BuiltBundle{Role: r.role, Path: name, Root: sum.Root, Size: sum.Size, Hosts: r.hosts}, DistFile{name, sum.Size, bundle.Digest(h.Sum(nil))}, nil
 }
 
 // afterDamage throws a damaged blob out of the store, so that the next build makes it anew.

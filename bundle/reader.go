@@ -15,7 +15,7 @@ import (
 // Bundle is an open bundle. Its methods may be called by several goroutines at once; its fields are for reading only.
 type Bundle struct {
 	Path       string
-	Size       int64 // bytes of the bundle file; 0 for a directory
+	Size       int64 // bytes of the bundle file, without a program that it was appended to; 0 for a directory
 	IsDir      bool  // only what was carried to a host is here
 	Renewal    bool  // programs, packages and images were left out: the host has them, or this bundle is not for it
 	Root       Index
@@ -43,7 +43,7 @@ type ImageBlobs struct {
 	Layers   []Descriptor
 }
 
-// Open opens the bundle at path, a file or a directory. It reads and checks all metadata, and of everything else the tar
+// Open opens the bundle at path: a file, a program with a bundle appended, or a directory. It reads and checks all metadata, and of everything else the tar
 // headers and the sizes: a file that is cut short is noticed here. The content of artifacts is checked when it is read,
 // or by Verify. Errors are *NotABundleError, *FormatError, *DamageError (several are joined) or the system's.
 func Open(path string) (*Bundle, error) {
@@ -65,7 +65,14 @@ func Open(path string) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening bundle: %w", err)
 	}
-	b, err := openArchive(path, f, info.Size(), f)
+	part, found, err := FindAppended(path, f, info.Size())
+	if err == nil && !found {
+		part = Appended{Size: info.Size()}
+	}
+	var b *Bundle
+	if err == nil {
+		b, err = openArchive(path, f, part, f)
+	}
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -75,15 +82,16 @@ func Open(path string) (*Bundle, error) {
 
 // OpenReaderAt opens a bundle file of the given size in r. name is for messages. Close does not close r.
 func OpenReaderAt(name string, r io.ReaderAt, size int64) (*Bundle, error) {
-	return openArchive(name, r, size, nil)
+	return openArchive(name, r, Appended{Size: size}, nil)
 }
 
-func openArchive(path string, r io.ReaderAt, size int64, closer io.Closer) (*Bundle, error) {
-	a := &archive{path: path, r: r, size: size, closer: closer}
+// openArchive opens the bundle that is the given part of r.
+func openArchive(path string, r io.ReaderAt, part Appended, closer io.Closer) (*Bundle, error) {
+	a := &archive{path: path, r: r, start: part.Offset, size: part.Offset + part.Size, closer: closer}
 	if err := a.scan(); err != nil {
 		return nil, err
 	}
-	return load(&Bundle{Path: path, Size: size, src: a})
+	return load(&Bundle{Path: path, Size: part.Size, src: a})
 }
 
 // Close frees what the bundle holds.

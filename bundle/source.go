@@ -41,7 +41,8 @@ type source interface {
 type archive struct {
 	path    string
 	r       io.ReaderAt
-	size    int64
+	start   int64 // of the archive in r: what lies before is the program that it was appended to
+	size    int64 // where the archive ends in r
 	closer  io.Closer
 	idx     []byte
 	idxAt   int64
@@ -80,7 +81,7 @@ func (a *archive) Close() error {
 // metadata the members must ascend by size and digest.
 func (a *archive) scan() error {
 	a.blobs = map[Digest]extent{}
-	at := int64(0)
+	at := a.start
 	for n := 0; ; n++ {
 		next, done := a.member(n, at)
 		if a.scanned != nil {
@@ -234,7 +235,7 @@ func looks() []struct{ magic, what string } {
 func (a *archive) notOurs(n int) error {
 	f := a.scanned
 	head := make([]byte, tarBlock)
-	got, err := a.r.ReadAt(head, 0)
+	got, err := a.r.ReadAt(head, a.start)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("reading %s: %w", a.path, err)
 	}

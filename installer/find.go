@@ -43,6 +43,11 @@ func checkRoles(roles []string) ([]string, error) {
 
 // openBundles opens the bundles that a request is about, in the order of the roles. On error nothing stays open.
 func openBundles(req Request, executable string) ([]*bundle.Bundle, error) {
+	if req.Bundle == "" {
+		if own, err := ownBundle(req, executable); own != nil || err != nil {
+			return own, err
+		}
+	}
 	paths, err := bundlePaths(req, executable)
 	if err != nil {
 		return nil, err
@@ -57,6 +62,22 @@ func openBundles(req Request, executable string) ([]*bundle.Bundle, error) {
 		opened = append(opened, b)
 	}
 	return opened, nil
+}
+
+// ownBundle opens the bundle behind the program in its own file, when there is one and it is of the role that is asked for.
+func ownBundle(req Request, executable string) ([]*bundle.Bundle, error) {
+	_, found, err := bundle.FileAppended(executable)
+	if err != nil || !found {
+		return nil, err
+	}
+	b, err := bundle.Open(executable)
+	if err != nil {
+		return nil, err
+	}
+	if len(req.Roles) == 0 || slices.Equal(req.Roles, []string{b.Role.Role}) {
+		return []*bundle.Bundle{b}, nil
+	}
+	return nil, b.Close()
 }
 
 func closeAll(bundles []*bundle.Bundle) {

@@ -160,6 +160,7 @@ type PlanInput struct {
 	Probe     Prober
 	Now       func() time.Time
 	Installer string        // path of the running executable on this machine
+	Program   int64         // bytes of it that are the program, when a bundle was appended to it; 0: all
 	Carried   string        // directory on this machine that the carry step fills: what comes later reads images there
 	Patience  time.Duration // the longest that a step waits; 0: nothing waits
 	// Kernel is what was said of the kernel that the bundle brings: kernelKept or kernelHeld; "" nothing.

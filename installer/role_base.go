@@ -26,7 +26,7 @@ const (
 // base plans what every role begins with, up to the settings; what is left are the role's own services.
 func (p *planner) base() {
 	p.phase(phaseCarry)
-	p.add(&CarryStep{Bundle: p.in.Bundle, Executable: p.in.Installer, Role: p.plan.Role, IP: p.in.Host.IP, Host: p.in.Host.Name,
+	p.add(&CarryStep{Bundle: p.in.Bundle, Executable: p.in.Installer, Program: p.in.Program, Role: p.plan.Role, IP: p.in.Host.IP, Host: p.in.Host.Name,
 		Pack: packName(p.index, p.in.Host), Token: p.in.Token})
 	p.phase(phasePrograms)
 	p.dirs(func(d bundle.Dir) bool { return orRoot(d.Owner) == "root" && orRoot(d.Group) == "root" })

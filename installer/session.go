@@ -133,13 +133,17 @@ func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundl
 		return nil, err
 	}
 	job.Facts.Skew = s.skew(ctx, job)
+	program, err := programSize(s.local(s.Executable))
+	if err != nil {
+		return nil, err
+	}
 	for i := range job.Roles {
 		r := &job.Roles[i]
 		if job.Host.Name == "" || r.Input.Pack == nil {
 			continue
 		}
 		r.Plan, err = NewPlan(PlanInput{Bundle: r.Bundle, Pack: r.Input.Pack, Texts: r.Input.Texts, Host: job.Host, Facts: job.Facts, Token: want.Token,
-			Probe: s.Probe, Now: s.Now, Installer: s.Executable, Patience: s.Patience,
+			Probe: s.Probe, Now: s.Now, Installer: s.Executable, Program: program, Patience: s.Patience,
 			Carried: s.local(RoleDir(r.Bundle.Role.Role)), Kernel: r.Input.Kernel})
 		var away *addressError
 		if errors.As(err, &away) {

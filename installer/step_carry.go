@@ -23,6 +23,7 @@ const kindCarry = "carry"
 type CarryStep struct {
 	Bundle     *bundle.Bundle
 	Executable string // path of the running installer on the host
+	Program    int64  // bytes of Executable that are the program, when a bundle was appended to it; 0: all
 	Role       string
 	IP         string
 	Host       string // name
@@ -97,30 +98,6 @@ func (s *CarryStep) Check(ctx context.Context, h host.Host) (Status, error) {
 	return Status{State: Satisfied}, nil
 }
 
-// installerInPlace reports whether the carried installer is the running one.
-func (s *CarryStep) installerInPlace(h host.Host) (bool, error) {
-	if s.Executable == InstallPath() {
-		return true, nil
-	}
-	now, err := h.Lstat(InstallPath())
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	want, err := h.Stat(s.Executable)
-	if err != nil || now.Size() != want.Size() {
-		return false, err
-	}
-	a, _, err := host.DigestFile(h, InstallPath())
-	if err != nil {
-		return false, err
-	}
-	b, _, err := host.DigestFile(h, s.Executable)
-	return a == b, err
-}
-
 // Before implements Undoer.
 func (s *CarryStep) Before(context.Context, host.Host, bool) (json.RawMessage, error) {
 	return json.Marshal(carryBefore{})
@@ -130,7 +107,7 @@ func (s *CarryStep) Before(context.Context, host.Host, bool) (json.RawMessage, e
 func (s *CarryStep) Do(ctx context.Context, h host.Host) error {
 	same, err := s.installerInPlace(h)
 	if err == nil && !same {
-		err = copyFile(h, s.Executable, InstallPath(), host.Meta{Mode: 0o700})
+		err = s.copyInstaller(h)
 	}
 	if err != nil {
 		return fmt.Errorf("carrying the installer: %w", err)

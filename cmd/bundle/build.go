@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -27,11 +28,14 @@ settings for hosts that were installed from the same bundle.lock. The same
 ./install applies them, host by host; a host that lacks something of the whole
 bundle refuses and says what. Fingerprints are those of the whole bundles.
 
+With --single-file: also write install-ROLE, the installer with that role's
+bundle behind it: one executable is all there is to carry to a host.
+
 In this release bundles hold the private keys of their hosts in the clear: dist/
 is readable by its owner only, and the stick must be guarded like the keys.
 
 With --json: dist, renewal, locked (it locked first), unchanged, bundles (role,
-path, root, size, hosts) and files (name, size, sha256).
+path, root, size, hosts, install) and files (name, size, sha256).
 
 ` + exitText,
 		Example: `  bundle build
@@ -41,6 +45,7 @@ path, root, size, hosts) and files (name, size, sha256).
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.build(cmd.Context(), o) },
 	}
 	cmd.Flags().BoolVar(&o.Renewal, "renewal", false, "small bundles for hosts that have programs, packages and images already")
+	cmd.Flags().BoolVar(&o.SingleFile, "single-file", false, "also write install-ROLE: installer and bundle in one executable")
 	a.fetchFlags(cmd)
 	cmd.Flags().StringVar(&a.installer, "installer", "", "installer to put into dist/ (default: the program install beside this one)")
 	cmd.MarkFlagFilename("installer")
@@ -101,4 +106,8 @@ func (a *app) sayBuild(r *builder.BuildResult) {
 		return
 	}
 	a.console.Say("On each host, as root: ./install --role ROLE --ip IP")
+	if i := slices.IndexFunc(r.Bundles, func(b builder.BuiltBundle) bool { return b.Install != "" }); i >= 0 {
+		name := filepath.Base(r.Bundles[i].Install)
+		a.console.Say("Or one file instead of two: ./%s. From a stick that is mounted noexec: cp %s /root/ && /root/%s", name, name, name)
+	}
 }

@@ -64,7 +64,7 @@ func (a *app) printFindings(found []installer.Finding) {
 		a.lines(wrap(mark+" ", "        ", f.What))
 		a.lines(wrap("  where: ", "         ", f.Where))
 		a.lines(wrap("  why:   ", "         ", f.Why))
-		a.console.Say("  do:    %s", f.Fix) // never broken: it is to be copied
+		a.console.Say("  do:    %s", a.typed(f.Fix)) // never broken: it is to be copied
 	}
 	if len(found) > 0 {
 		a.console.Say("")

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -49,7 +51,11 @@ func run(ctx context.Context, args []string, d deps) int {
 		err = fmt.Errorf("%w: %w", err, context.Canceled) // the cause is the signal's name
 	}
 	if err != nil {
-		c.PrintError(err, hints(err)...)
+		help := hints(err)
+		for i := range help {
+			help[i] = a.typed(help[i])
+		}
+		c.PrintError(err, help...)
 	}
 	return exitCode(err)
 }
@@ -87,6 +93,16 @@ func (a *app) session(unattended bool) (*installer.Session, error) {
 	return s, a.kernelFlagsKnown()
 }
 
+// typed is a command as the operator has to type it: a file that is installer and bundle in one has a name of its own.
+func (a *app) typed(text string) string {
+	path, err := a.executable()
+	name := filepath.Base(path)
+	if err != nil || !strings.HasPrefix(name, "install-") {
+		return text
+	}
+	return strings.ReplaceAll(text, "./install ", "./"+name+" ")
+}
+
 // report shows progress. What the health check finds is printed as a table at the end and not a second time.
 func (a *app) report() progress.Func {
 	show := a.console.Progress()
@@ -106,10 +122,10 @@ func (a *app) newRoot() *cobra.Command {
 the site's own. It looks at the host first and says everything that is in the way at once, shows
 what it will do, asks, and does it. It can be stopped or cut off at any moment and run again.
 
-The bundle is ROLE.bundle beside this program, or what --bundle names. Without --role the roles are
-those of the cluster file for the address whose bundles are here; without --ip the address is the
-one of this host that is in the cluster file. Hosts may be installed in any order: what waits for
-others goes on by itself.
+The bundle is what --bundle names, or the one behind this program in its own file (install-ROLE), or
+ROLE.bundle beside it. Without --role the roles are those of the cluster file for the address whose
+bundles are here; without --ip the address is the one of this host that is in the cluster file. Hosts
+may be installed in any order: what waits for others goes on by itself.
 
 ` + exitText,
 		Example: `  ./install --role etcd --ip 20.0.0.100     # one role

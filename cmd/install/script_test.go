@@ -32,7 +32,7 @@ type scriptSite struct {
 
 // Scripts type what an operator would type, on hosts made of directories:
 //
-//	install HOST CODE [-in ANSWER] ARG...   ./install ARG... on that host; it must end with CODE
+//	install HOST CODE [-in ANSWER] [-as PROGRAM] ARG...   ./install ARG... on that host; it must end with CODE
 //	host HOST VERB ...                      changes or looks at a host: put, has, hasnot, unchanged, foreign
 //	spoil FILE flip|cut|format|arch         damages a bundle, or makes it another one
 func TestScripts(t *testing.T) {
@@ -98,6 +98,10 @@ func installCommand(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) > 1 && args[0] == "-in" {
 		in, args = strings.NewReader(args[1]+"\n"), args[2:]
 	}
+	program := sitetest.Installer
+	if len(args) > 1 && args[0] == "-as" {
+		program, args = args[1], args[2:]
+	}
 	for i := range args { // as if the bundle lay where the operator is
 		if args[i] == "--bundle" && i+1 < len(args) {
 			args[i+1] = ts.MkAbs(args[i+1])
@@ -105,7 +109,7 @@ func installCommand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	wait := time.Duration(0)
 	code := run(context.Background(), args, deps{in: in, out: ts.Stdout(), err: ts.Stderr(), host: h, root: h.Root, now: s.Now, probe: s.Probe,
-		executable: func() (string, error) { return sitetest.Installer, nil }, patience: &wait})
+		executable: func() (string, error) { return program, nil }, patience: &wait})
 	if code != want {
 		ts.Fatalf("exit code %d, want %d", code, want)
 	}
@@ -138,6 +142,24 @@ func hostCommand(ts *testscript.TestScript, neg bool, args []string) {
 		h.Put(nilTB{ts: ts}, "/root/"+args[2]+".bundle", string(data))
 		if tb := (nilTB{ts: ts}); s.before != nil {
 			s.before[args[0]] = h.Tree(tb)
+		}
+	case "single": // ROLE: installer and bundle in one file
+		data, err := os.ReadFile(s.Bundle(args[2]))
+		ts.Check(err)
+		program := h.Get(sitetest.Installer)
+		trailer := bundle.Trailer(bundle.Appended{Offset: int64(len(program)), Size: int64(len(data))})
+		h.Put(nilTB{ts: ts}, "/root/install-"+args[2], program+string(data)+string(trailer))
+		s.before[args[0]] = h.Tree(nilTB{ts: ts})
+	case "flip": // FILE: a bit near its end
+		name := filepath.Join(h.Root, args[2])
+		data, err := os.ReadFile(name)
+		ts.Check(err)
+		data[len(data)*3/4] ^= 0x10
+		ts.Check(os.WriteFile(name, data, 0o755))
+		s.before[args[0]] = h.Tree(nilTB{ts: ts})
+	case "same":
+		if h.Get(args[2]) != h.Get(args[3]) {
+			ts.Fatalf("%s: %s and %s differ", args[0], args[2], args[3])
 		}
 	case "stick": // KUBE ETCD SERIAL: what the bundles bring from now on
 		serial, err := strconv.ParseInt(args[4], 10, 64)
