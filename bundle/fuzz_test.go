@@ -40,6 +40,18 @@ func FuzzOpen(f *testing.F) {
 
 // rewrite writes an open bundle anew from its parts.
 func rewrite(t *testing.T, b *Bundle) ([]byte, error) {
+	in, err := inputOf(t, b)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	_, err = Write(t.Context(), &out, in)
+	return out.Bytes(), err
+}
+
+// inputOf is what an open bundle was written from.
+func inputOf(t *testing.T, b *Bundle) (Input, error) {
+	t.Helper()
 	in := Input{Role: b.Role, Renewal: b.Renewal, Packs: map[string][]byte{}, Open: func(d Digest) (io.ReadCloser, error) {
 		r, _, err := b.Stored(d)
 		return r, err
@@ -48,11 +60,11 @@ func rewrite(t *testing.T, b *Bundle) ([]byte, error) {
 		s, _ := b.PackBlob(host)
 		r, _, err := b.Stored(s.Digest)
 		if err != nil {
-			return nil, err
+			return in, err
 		}
 		data, err := io.ReadAll(r)
 		if err = errors.Join(err, r.Close()); err != nil {
-			return nil, err
+			return in, err
 		}
 		in.Packs[host] = data
 	}
@@ -60,9 +72,7 @@ func rewrite(t *testing.T, b *Bundle) ([]byte, error) {
 		blobs, _ := b.Image(img.Ref)
 		in.Images = append(in.Images, ImageInput{Ref: img.Ref, Manifest: blobs.Manifest})
 	}
-	var out bytes.Buffer
-	_, err := Write(t.Context(), &out, in)
-	return out.Bytes(), err
+	return in, nil
 }
 
 // FuzzDecodeRoleIndex: whatever is decoded has one form only and passes or fails validation without a panic.

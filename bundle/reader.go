@@ -17,6 +17,7 @@ type Bundle struct {
 	Path       string
 	Size       int64 // bytes of the bundle file, without a program that it was appended to; 0 for a directory
 	IsDir      bool  // only what was carried to a host is here
+	InSite     bool  // it is one of those in a site file; Size is that of the role's own file
 	Renewal    bool  // programs, packages and images were left out: the host has them, or this bundle is not for it
 	Root       Index
 	RootDigest Digest // identifies the bundle with everything in it
@@ -43,10 +44,15 @@ type ImageBlobs struct {
 	Layers   []Descriptor
 }
 
-// Open opens the bundle at path: a file, a program with a bundle appended, or a directory. It reads and checks all metadata, and of everything else the tar
+// Open opens the bundle at path: a file, a program with a bundle appended, or a directory. Of a site file with several roles
+// it is a *SiteFileError: OpenRole opens one of them. It reads and checks all metadata, and of everything else the tar
 // headers and the sizes: a file that is cut short is noticed here. The content of artifacts is checked when it is read,
 // or by Verify. Errors are *NotABundleError, *FormatError, *DamageError (several are joined) or the system's.
-func Open(path string) (*Bundle, error) {
+func Open(path string) (*Bundle, error) { return OpenRole(path, "") }
+
+// OpenAll opens every bundle in the file or directory at path: those of a site file in the order in which roles are installed,
+// else the one. Each is closed by itself.
+func OpenAll(path string) ([]*Bundle, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("opening bundle: %w", err)
@@ -56,7 +62,11 @@ func Open(path string) (*Bundle, error) {
 		if err != nil {
 			return nil, err
 		}
-		return load(&Bundle{Path: path, IsDir: true, src: d})
+		b, err := load(&Bundle{Path: path, IsDir: true, src: d})
+		if err != nil {
+			return nil, err
+		}
+		return []*Bundle{b}, nil
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &NotABundleError{Path: path, Why: "it is neither a regular file nor a directory"}
@@ -69,29 +79,38 @@ func Open(path string) (*Bundle, error) {
 	if err == nil && !found {
 		part = Appended{Size: info.Size()}
 	}
-	var b *Bundle
+	var bundles []*Bundle
 	if err == nil {
-		b, err = openArchive(path, f, part, f)
+		bundles, err = openArchive(path, f, part, f)
 	}
 	if err != nil {
 		f.Close()
-		return nil, err
 	}
-	return b, nil
+	return bundles, err
 }
 
 // OpenReaderAt opens a bundle file of the given size in r. name is for messages. Close does not close r.
 func OpenReaderAt(name string, r io.ReaderAt, size int64) (*Bundle, error) {
-	return openArchive(name, r, Appended{Size: size}, nil)
+	all, err := openArchive(name, r, Appended{Size: size}, nil)
+	return theRole(name, all, "", err)
 }
 
-// openArchive opens the bundle that is the given part of r.
-func openArchive(path string, r io.ReaderAt, part Appended, closer io.Closer) (*Bundle, error) {
+// openArchive opens the bundles that are in the given part of r: one, or those of a site file.
+func openArchive(path string, r io.ReaderAt, part Appended, closer io.Closer) ([]*Bundle, error) {
 	a := &archive{path: path, r: r, start: part.Offset, size: part.Offset + part.Size, closer: closer}
 	if err := a.scan(); err != nil {
 		return nil, err
 	}
-	return load(&Bundle{Path: path, Size: part.Size, src: a})
+	roots, site := a.roots()
+	a.checkOrder(heads * roots)
+	if site {
+		return loadSite(a, roots)
+	}
+	b, err := load(&Bundle{Path: path, Size: part.Size, src: a})
+	if err != nil {
+		return nil, err
+	}
+	return []*Bundle{b}, nil
 }
 
 // Close frees what the bundle holds.
@@ -102,7 +121,6 @@ func (b *Bundle) Close() error {
 
 // load reads the metadata of b.
 func load(b *Bundle) (*Bundle, error) {
-	b.byHash, b.packs, b.images = map[Digest]int{}, map[string]packPlace{}, map[string]ImageBlobs{}
 	idx, _ := b.src.index()
 	if n, ok := indexFormat(idx); ok && n != Format {
 		return nil, &FormatError{Path: b.Path, Found: n, Known: Format}
@@ -110,6 +128,12 @@ func load(b *Bundle) (*Bundle, error) {
 	if err := b.loadRoot(idx); err != nil {
 		return nil, b.required(err)
 	}
+	return b.loadRest()
+}
+
+// loadRest reads the metadata below the root, and looks whether all is there that it refers to.
+func (b *Bundle) loadRest() (*Bundle, error) {
+	b.byHash, b.packs, b.images = map[Digest]int{}, map[string]packPlace{}, map[string]ImageBlobs{}
 	if err := b.loadRole(); err != nil {
 		return nil, b.required(err)
 	}
@@ -163,6 +187,11 @@ func (b *Bundle) loadRoot(idx []byte) error {
 
 // checkIndex insists that index.json is the one that belongs to the root: of a whole bundle or, in a file, of a renewal.
 func (b *Bundle) checkIndex(idx []byte, rootSize int64) error {
+	if a, ok := b.src.(*archive); ok && a.site { // index.json belongs to all roots together: checkSite looks at it
+		own, err := MarshalCanonical(topIndex(Descriptor{Digest: b.RootDigest, Size: rootSize}, &b.Root, false))
+		b.idx = own
+		return err
+	}
 	apart := 0 // how far it is right
 	for _, renewal := range []bool{false, true} {
 		want, err := MarshalCanonical(topIndex(Descriptor{Digest: b.RootDigest, Size: rootSize}, &b.Root, renewal))

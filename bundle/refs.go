@@ -222,7 +222,7 @@ func (b *Bundle) checkMembers(a *archive) []error {
 		switch e, ok := a.blobs[s.Digest]; {
 		case b.leftOut(s.Digest) && !ok:
 			continue
-		case b.leftOut(s.Digest):
+		case b.leftOut(s.Digest) && !a.site: // another role of a site file may need it as something else
 			faults = append(faults, b.damage(s.Digest, s.Name, errors.New("a renewal bundle leaves it out")))
 		case !ok:
 			faults = append(faults, b.missing(s.Digest, s.Name))

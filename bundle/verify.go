@@ -17,11 +17,34 @@ import (
 // Verify looks at the stored bytes. That what they decode to is right as well is the writer's promise and is checked
 // whenever content is read; VerifyContent does so for all of it.
 func (b *Bundle) Verify(ctx context.Context, report progress.Func) []error {
-	blobs := slices.DeleteFunc(b.Blobs(), func(s StoredBlob) bool { return !b.HasStored(s.Digest) })
-	found := make([][]error, len(blobs))
-	each(len(blobs), func(i int) {
+	return VerifyAll(ctx, []*Bundle{b}, report)
+}
+
+// VerifyAll is Verify of several bundles. What those of a site file share is read once.
+func VerifyAll(ctx context.Context, bundles []*Bundle, report progress.Func) []error {
+	type job struct {
+		b *Bundle
+		s StoredBlob
+	}
+	var jobs []job
+	seen := map[string]map[Digest]bool{} // by the file of a site
+	for _, b := range bundles {
+		known := map[Digest]bool{}
+		if b.InSite && seen[b.Path] != nil {
+			known = seen[b.Path]
+		}
+		seen[b.Path] = known
+		for _, s := range b.blobs {
+			if !known[s.Digest] && b.HasStored(s.Digest) {
+				known[s.Digest] = true
+				jobs = append(jobs, job{b, s})
+			}
+		}
+	}
+	found := make([][]error, len(jobs))
+	each(len(jobs), func(i int) {
 		if ctx.Err() == nil {
-			found[i] = b.verifyBlob(ctx, blobs[i], report)
+			found[i] = jobs[i].b.verifyBlob(ctx, jobs[i].s, report)
 		}
 	})
 	faults := slices.Concat(found...)

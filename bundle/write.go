@@ -56,6 +56,7 @@ type pieces struct {
 	in    Input
 	index []byte            // index.json
 	root  Digest            // and the two that follow it in the tar
+	top   *Index            // the root
 	fixed []Digest          // root, role manifest, role index
 	data  map[Digest][]byte // blobs that are made here
 	names map[Digest]string // what every blob is
@@ -101,6 +102,7 @@ func (p *pieces) assemble(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	p.top = &root
 	p.root, p.fixed = rootDesc.Digest, []Digest{rootDesc.Digest, manifest.Digest, config.Digest}
 	p.index, err = MarshalCanonical(topIndex(rootDesc, &root, p.in.Renewal))
 	if err == nil && len(p.index) > MaxIndexJSON {
