@@ -20,6 +20,8 @@ type BuildOptions struct {
 	Renewal bool
 	// SingleFile also writes install-ROLE for each bundle: the installer with the bundle behind it, in one executable.
 	SingleFile bool
+	// Site writes site.bundle, one file with the bundles of all roles and each blob once, in place of ROLE.bundle.
+	Site bool
 }
 
 // BuildResult says what is in dist/, or renewal/, now.
@@ -37,7 +39,7 @@ type BuiltBundle struct {
 	Role  string        `json:"role"`
 	Path  string        `json:"path"`
 	Root  bundle.Digest `json:"root"`
-	Size  int64         `json:"size"` // bytes
+	Size  int64         `json:"size"` // bytes of the role's own file, also when it is in site.bundle
 	Hosts []string      `json:"hosts"`
 	// Install is the path of the installer with this bundle behind it; "" when there is none.
 	Install string `json:"install,omitempty"`

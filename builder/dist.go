@@ -128,23 +128,19 @@ func (s *Site) writeDist(ctx context.Context, dist string, key bundle.Digest, ro
 	if err := openDist(dist); err != nil {
 		return nil, err
 	}
-	st := &stamp{Format: stampFormat, Input: key, Bundles: make([]BuiltBundle, len(roles)), Files: make([]DistFile, len(roles)+1)}
-	errs := make([]error, len(roles)+1)
-	sealing, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var group sync.WaitGroup
-	for i, r := range roles {
-		group.Go(func() {
-			if st.Bundles[i], st.Files[i], errs[i] = s.writeBundle(sealing, dist, r); errs[i] != nil {
-				cancel()
-			}
-		})
+	write := func(ctx context.Context) ([]BuiltBundle, []DistFile, error) { return s.writeRoles(ctx, dist, roles) }
+	if o.Site {
+		write = func(ctx context.Context) ([]BuiltBundle, []DistFile, error) { return s.writeSite(ctx, dist, roles) }
 	}
-	st.Files[len(roles)], errs[len(roles)] = s.copyInstaller(dist)
-	group.Wait()
-	if err := firstCause(errs); err != nil {
+	bundles, files, err := write(ctx)
+	if err != nil {
 		return nil, err
 	}
+	install, err := s.copyInstaller(dist)
+	if err != nil {
+		return nil, err
+	}
+	st := &stamp{Format: stampFormat, Input: key, Bundles: bundles, Files: append(files, install)}
 	if o.SingleFile {
 		if err := s.writeSingleFiles(ctx, dist, st); err != nil {
 			return nil, err
@@ -162,6 +158,23 @@ func (s *Site) writeDist(ctx context.Context, dist string, key bundle.Digest, ro
 		return nil, err
 	}
 	return st, WriteFile(filepath.Join(dist, stampName), 0o600, writeBytes(data))
+}
+
+// writeRoles writes a file for each role, all at the same time.
+func (s *Site) writeRoles(ctx context.Context, dist string, roles []roleInput) ([]BuiltBundle, []DistFile, error) {
+	bundles, files, errs := make([]BuiltBundle, len(roles)), make([]DistFile, len(roles)), make([]error, len(roles))
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var group sync.WaitGroup
+	for i, r := range roles {
+		group.Go(func() {
+			if bundles[i], files[i], errs[i] = s.writeBundle(ctx, dist, r); errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	group.Wait()
+	return bundles, files, firstCause(errs)
 }
 
 // openDist makes dist/, readable by its owner only, and removes what says that it is whole and what a killed build left.

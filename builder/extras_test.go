@@ -351,9 +351,9 @@ func TestABundleInARegistryHasItsRootByteForByte(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	repository, tag, _ := strings.Cut(strings.TrimPrefix(pushed.Ref, host+"/"), ":")
+	repository, tag, _ := strings.Cut(strings.TrimPrefix(pushed[0].Ref, host+"/"), ":")
 	if root := get(repository + "/manifests/" + tag); bundle.DigestOf(root) != b.RootDigest || repository != "offgrid/tiny/node" {
-		t.Errorf("%s has digest %s, the bundle's root is %s", pushed.Ref, bundle.DigestOf(root), b.RootDigest)
+		t.Errorf("%s has digest %s, the bundle's root is %s", pushed[0].Ref, bundle.DigestOf(root), b.RootDigest)
 	}
 	for _, a := range b.Role.Artifacts {
 		if got := get(repository + "/blobs/" + a.Blob.Stored.String()); bundle.DigestOf(got) != a.Blob.Stored {

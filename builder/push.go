@@ -92,18 +92,31 @@ func (s *Site) pushOne(ref string, push func() error) error {
 	return nil
 }
 
-// PushBundle puts a bundle into a registry: its root, byte for byte, with all that it names, as offgrid/SITE/ROLE:SERIAL.
-func PushBundle(ctx context.Context, path string, o PushOptions) (PushedRef, error) {
-	b, err := bundle.Open(path)
+// PushBundle puts a bundle into a registry: its root, byte for byte, with all that it names, as offgrid/SITE/ROLE:SERIAL. Of a
+// site file it puts each role there.
+func PushBundle(ctx context.Context, path string, o PushOptions) ([]PushedRef, error) {
+	all, err := bundle.OpenAll(path)
 	if err != nil {
-		return PushedRef{}, err
+		return nil, err
 	}
-	defer b.Close()
+	var pushed []PushedRef
+	for _, b := range all {
+		defer b.Close()
+		ref, err := pushRole(ctx, b, o)
+		if err != nil {
+			return nil, err
+		}
+		pushed = append(pushed, ref)
+	}
+	return pushed, nil
+}
+
+func pushRole(ctx context.Context, b *bundle.Bundle, o PushOptions) (PushedRef, error) {
 	if b.IsDir {
-		return PushedRef{}, &RegistryError{fmt.Sprintf("pushing %s: it is a directory, which holds only what was carried to a host", path)}
+		return PushedRef{}, &RegistryError{fmt.Sprintf("pushing %s: it is a directory, which holds only what was carried to a host", b.Path)}
 	}
 	if b.Renewal {
-		return PushedRef{}, &RegistryError{fmt.Sprintf("pushing %s: it is a renewal bundle, without programs, packages and images; push the whole one, from dist/", path)}
+		return PushedRef{}, &RegistryError{fmt.Sprintf("pushing %s: it is a renewal bundle, without programs, packages and images; push the whole one, from dist/", b.Path)}
 	}
 	root, size, err := b.Stored(b.RootDigest)
 	if err != nil {
@@ -118,5 +131,5 @@ func PushBundle(ctx context.Context, path string, o PushOptions) (PushedRef, err
 		r, _, err := b.Stored(d)
 		return r, err
 	})
-	return PushedRef{Ref: to.Ref, Digest: b.RootDigest, Source: path}, err
+	return PushedRef{Ref: to.Ref, Digest: b.RootDigest, Source: b.Path}, err
 }

@@ -19,7 +19,7 @@ const singlePrefix = installerName + "-"
 
 // key is a digest of the options that decide what dist/ holds.
 func (o BuildOptions) key() bundle.Digest {
-	return bundle.DigestOf(fmt.Appendf(nil, "single=%v", o.SingleFile))
+	return bundle.DigestOf(fmt.Appendf(nil, "single=%v site=%v", o.SingleFile, o.Site))
 }
 
 // writeSingleFiles writes install-ROLE for each bundle that is in dist/ already: installer, bundle, trailer.

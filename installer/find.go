@@ -48,36 +48,78 @@ func openBundles(req Request, executable string) ([]*bundle.Bundle, error) {
 			return own, err
 		}
 	}
-	paths, err := bundlePaths(req, executable)
+	files, err := bundleFiles(req, executable)
 	if err != nil {
 		return nil, err
 	}
 	var opened []*bundle.Bundle
-	for _, path := range paths {
-		b, err := bundle.Open(path)
+	for _, f := range files {
+		found, err := openWanted(f)
 		if err != nil {
 			closeAll(opened)
 			return nil, err
 		}
-		opened = append(opened, b)
+		opened = append(opened, found...)
 	}
+	slices.SortStableFunc(opened, func(a, b *bundle.Bundle) int {
+		return slices.Index(RoleOrder(), a.Role.Role) - slices.Index(RoleOrder(), b.Role.Role)
+	})
 	return opened, nil
 }
 
-// ownBundle opens the bundle behind the program in its own file, when there is one and it is of the role that is asked for.
+// bundleFile is a file, and which roles of a site file are wanted of it; nil: all.
+type bundleFile struct {
+	path  string
+	roles []string
+}
+
+// openWanted opens the wanted bundles of a file. One that is no site file holds what it holds: preflight compares.
+func openWanted(f bundleFile) ([]*bundle.Bundle, error) {
+	all, err := bundle.OpenAll(f.path)
+	if err != nil || len(f.roles) == 0 || !all[0].InSite {
+		return all, err
+	}
+	var kept []*bundle.Bundle
+	var there []string
+	for _, b := range all {
+		there = append(there, b.Role.Role)
+		if slices.Contains(f.roles, b.Role.Role) {
+			kept = append(kept, b)
+			continue
+		}
+		b.Close()
+	}
+	if len(kept) < len(f.roles) {
+		closeAll(kept)
+		return nil, &UsageError{What: fmt.Sprintf("%s holds the roles %s, and %s is asked for", f.path, strings.Join(there, ", "), strings.Join(f.roles, " and ")),
+			Hint: "./install --role " + there[0] + " --bundle " + f.path}
+	}
+	return kept, nil
+}
+
+// ownBundle opens what is behind the program in its own file, when there is something and it has the roles that are asked for.
 func ownBundle(req Request, executable string) ([]*bundle.Bundle, error) {
 	_, found, err := bundle.FileAppended(executable)
 	if err != nil || !found {
 		return nil, err
 	}
-	b, err := bundle.Open(executable)
+	all, err := bundle.OpenAll(executable)
 	if err != nil {
 		return nil, err
 	}
-	if len(req.Roles) == 0 || slices.Equal(req.Roles, []string{b.Role.Role}) {
-		return []*bundle.Bundle{b}, nil
+	var kept []*bundle.Bundle
+	for _, b := range all {
+		if len(req.Roles) == 0 || slices.Contains(req.Roles, b.Role.Role) {
+			kept = append(kept, b)
+			continue
+		}
+		b.Close()
 	}
-	return nil, b.Close()
+	if len(kept) < len(req.Roles) { // another role: beside it, perhaps
+		closeAll(kept)
+		return nil, nil
+	}
+	return kept, nil
 }
 
 func closeAll(bundles []*bundle.Bundle) {
@@ -86,8 +128,11 @@ func closeAll(bundles []*bundle.Bundle) {
 	}
 }
 
-// bundlePaths finds the files. A bundle that is named is taken whatever its name.
-func bundlePaths(req Request, executable string) ([]string, error) {
+// siteBundle is the file that holds the bundles of all roles.
+const siteBundle = "site.bundle"
+
+// bundleFiles finds the files. A bundle that is named is taken whatever its name; a role's own file comes before the site's.
+func bundleFiles(req Request, executable string) ([]bundleFile, error) {
 	dir := filepath.Dir(executable)
 	if req.Bundle != "" {
 		info, err := os.Stat(req.Bundle)
@@ -98,28 +143,32 @@ func bundlePaths(req Request, executable string) ([]string, error) {
 			return nil, fmt.Errorf("opening bundle: %w", err)
 		}
 		if !info.IsDir() || exists(filepath.Join(req.Bundle, "index.json")) {
-			return []string{req.Bundle}, nil
+			return []bundleFile{{req.Bundle, req.Roles}}, nil
 		}
 		dir = req.Bundle
 	}
-	var found, missing []string
+	var found []bundleFile
+	var missing, roles []string
 	for _, role := range RoleOrder() {
 		path := filepath.Join(dir, role+".bundle")
 		if len(req.Roles) > 0 && !slices.Contains(req.Roles, role) {
 			continue
 		}
 		if exists(path) {
-			found = append(found, path)
+			found = append(found, bundleFile{path: path})
 		} else if len(req.Roles) > 0 {
-			missing = append(missing, path)
+			missing, roles = append(missing, path), append(roles, role)
 		}
 	}
-	if len(missing) > 0 {
+	site := filepath.Join(dir, siteBundle)
+	switch {
+	case len(missing) > 0 && exists(site), len(found) == 0 && exists(site):
+		return append(found, bundleFile{site, roles}), nil
+	case len(missing) > 0:
 		return nil, &UsageError{What: "there is no bundle " + strings.Join(missing, " and no bundle "),
 			Hint: "copy it beside the installer, or name it: ./install --role " + strings.Join(req.Roles, ",") + " --bundle FILE"}
-	}
-	if len(found) == 0 {
-		return nil, &UsageError{What: "there is no bundle in " + dir + " (etcd.bundle, master.bundle, node.bundle or lb.bundle)",
+	case len(found) == 0:
+		return nil, &UsageError{What: "there is no bundle in " + dir + " (site.bundle, etcd.bundle, master.bundle, node.bundle or lb.bundle)",
 			Hint: "copy it beside the installer, or name it: ./install --bundle FILE"}
 	}
 	return found, nil

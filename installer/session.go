@@ -279,21 +279,32 @@ func (s *Session) local(name string) string {
 // VerifyBundles reads every byte of the job's bundles and returns all damage. It comes before the first change: a bundle
 // that is damaged anywhere leaves the host as it is.
 func (j *Job) VerifyBundles(ctx context.Context, report progress.Func) []error {
-	var faults []error
+	files := map[string][]*bundle.Bundle{}
+	var order []string
 	for _, r := range j.Roles {
-		found := r.Bundle.Verify(ctx, wholeBundle(r.Bundle, report))
+		if len(files[r.Bundle.Path]) == 0 {
+			order = append(order, r.Bundle.Path)
+		}
+		files[r.Bundle.Path] = append(files[r.Bundle.Path], r.Bundle)
+	}
+	var faults []error
+	for _, path := range order {
+		item, size := filepath.Base(path), int64(0)
+		for _, b := range files[path] {
+			size += b.Size // what roles share is read once, so that this is reached early
+		}
+		found := bundle.VerifyAll(ctx, files[path], wholeFile(item, size, report))
 		if len(found) == 0 {
-			report.Report(progress.Event{Phase: "check", Item: filepath.Base(r.Bundle.Path), Kind: progress.Done, Done: r.Bundle.Size, Total: r.Bundle.Size})
+			report.Report(progress.Event{Phase: "check", Item: item, Kind: progress.Done, Done: size, Total: size})
 		}
 		faults = append(faults, found...)
 	}
 	return faults
 }
 
-// wholeBundle turns the events of a bundle's many blobs into those of one item.
-func wholeBundle(b *bundle.Bundle, report progress.Func) progress.Func {
-	item := filepath.Base(b.Path)
-	report.Report(progress.Event{Phase: "check", Item: item, Kind: progress.Start, Total: b.Size})
+// wholeFile turns the events of the many blobs of a bundle file into those of one item.
+func wholeFile(item string, size int64, report progress.Func) progress.Func {
+	report.Report(progress.Event{Phase: "check", Item: item, Kind: progress.Start, Total: size})
 	var mu sync.Mutex
 	done := map[string]int64{}
 	return func(e progress.Event) {
@@ -307,7 +318,7 @@ func wholeBundle(b *bundle.Bundle, report progress.Func) progress.Func {
 		for _, n := range done {
 			sum += n
 		}
-		report.Report(progress.Event{Phase: "check", Item: item, Kind: progress.Advance, Done: min(sum, b.Size), Total: b.Size})
+		report.Report(progress.Event{Phase: "check", Item: item, Kind: progress.Advance, Done: min(sum, size), Total: size})
 	}
 }
 

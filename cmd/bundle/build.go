@@ -28,8 +28,13 @@ settings for hosts that were installed from the same bundle.lock. The same
 ./install applies them, host by host; a host that lacks something of the whole
 bundle refuses and says what. Fingerprints are those of the whole bundles.
 
+With --site: write one file, site.bundle, with the bundles of all roles and each
+byte once, in place of the ROLE.bundle. Fingerprints are the same. ./install
+takes from it the roles that a host gets.
+
 With --single-file: also write install-ROLE, the installer with that role's
-bundle behind it: one executable is all there is to carry to a host.
+bundle behind it: one executable is all there is to carry to a host. With --site
+as well that is install-site, for every host.
 
 In this release bundles hold the private keys of their hosts in the clear: dist/
 is readable by its owner only, and the stick must be guarded like the keys.
@@ -45,6 +50,7 @@ path, root, size, hosts, install) and files (name, size, sha256).
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.build(cmd.Context(), o) },
 	}
 	cmd.Flags().BoolVar(&o.Renewal, "renewal", false, "small bundles for hosts that have programs, packages and images already")
+	cmd.Flags().BoolVar(&o.Site, "site", false, "one file for all roles, each byte once: site.bundle")
 	cmd.Flags().BoolVar(&o.SingleFile, "single-file", false, "also write install-ROLE: installer and bundle in one executable")
 	a.fetchFlags(cmd)
 	cmd.Flags().StringVar(&a.installer, "installer", "", "installer to put into dist/ (default: the program install beside this one)")
@@ -97,6 +103,11 @@ func (a *app) sayBuild(r *builder.BuildResult) {
 		rows = append(rows, []string{b.Role, commas(b.Hosts), console.Bytes(b.Size), b.Root.Short(), b.Path})
 	}
 	a.console.Table([]string{"ROLE", "HOSTS", "SIZE", "FINGERPRINT", "FILE"}, rows)
+	for _, f := range r.Files {
+		if f.Name == "site.bundle" {
+			a.console.Say("%s/%s holds them all, each byte once: %s", r.Dist, f.Name, console.Bytes(f.Size))
+		}
+	}
 	if r.Unchanged {
 		a.console.Say("Nothing has changed: %s is as it was.", r.Dist)
 	}

@@ -11,12 +11,13 @@ import (
 )
 
 func newInspect(a *app) *cobra.Command {
-	return &cobra.Command{
+	var role string
+	cmd := &cobra.Command{
 		Use:   "inspect FILE",
 		Short: "Show what a bundle is for and what is in it",
 		Long: `Show a bundle's role, cluster, hosts and versions, and each artifact with its
 size and who vouched for it. Reads the bundle's index only; bundle verify reads
-every byte.
+every byte. Of a site file --role says which one.
 
 With --json: file, size, root, renewal (programs, packages and images are not
 aboard), packs (hosts whose keys are aboard) and index, the role index as the
@@ -26,8 +27,10 @@ format's specification (bundle/FORMAT.md) has it.
 		Example:           "  bundle inspect dist/node.bundle\n  bundle inspect --json dist/node.bundle",
 		Args:              files(1),
 		ValidArgsFunction: completeBundles,
-		RunE:              func(_ *cobra.Command, args []string) error { return a.inspect(args[0]) },
+		RunE:              func(_ *cobra.Command, args []string) error { return a.inspect(args[0], role) },
 	}
+	roleFlag(cmd, &role)
+	return cmd
 }
 
 // inspected is what inspect prints for programs.
@@ -41,8 +44,8 @@ type inspected struct {
 	Index   bundle.RoleIndex `json:"index"`
 }
 
-func (a *app) inspect(path string) error {
-	b, err := open(path)
+func (a *app) inspect(path, role string) error {
+	b, err := openRole(path, role)
 	if err != nil {
 		return err
 	}

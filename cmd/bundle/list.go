@@ -14,12 +14,13 @@ import (
 )
 
 func newList(a *app) *cobra.Command {
-	return &cobra.Command{
+	var role string
+	cmd := &cobra.Command{
 		Use:   "list FILE",
 		Short: "List what a bundle places on its hosts",
 		Long: `List every file, directory and link that the bundle's role places, with mode,
 owner and size, and for each host the files that it alone gets. Secret files are
-marked; their content is never shown.
+marked; their content is never shown. Of a site file --role says which one.
 
 With --json: a list of host (left out: every host), path, type (file, dir,
 link), mode, owner, size, from (artifact, or a link's target) and secret.
@@ -28,8 +29,10 @@ link), mode, owner, size, from (artifact, or a link's target) and secret.
 		Example:           "  bundle list dist/etcd.bundle",
 		Args:              files(1),
 		ValidArgsFunction: completeBundles,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.list(cmd.Context(), args[0]) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.list(cmd.Context(), args[0], role) },
 	}
+	roleFlag(cmd, &role)
+	return cmd
 }
 
 // placed is one thing that a bundle places.
@@ -45,8 +48,8 @@ type placed struct {
 	Fill   bool   `json:"fill,omitempty"` // the installer fills in what only the host knows
 }
 
-func (a *app) list(ctx context.Context, path string) error {
-	b, err := open(path)
+func (a *app) list(ctx context.Context, path, role string) error {
+	b, err := openRole(path, role)
 	if err != nil {
 		return err
 	}

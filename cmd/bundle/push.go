@@ -72,16 +72,14 @@ func (a *app) pushBundles(ctx context.Context, o builder.PushOptions, paths []st
 	}
 	var all []builder.PushedRef
 	for _, path := range paths {
-		if b, err := openNamed(path); err != nil {
-			return err
-		} else if err := b.Close(); err != nil {
+		if _, err := named(path); err != nil {
 			return err
 		}
 		pushed, err := builder.PushBundle(ctx, path, o)
 		if err != nil {
 			return err
 		}
-		all = append(all, pushed)
+		all = append(all, pushed...)
 	}
 	return a.sayPushed(all)
 }

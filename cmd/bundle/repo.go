@@ -15,7 +15,8 @@ import (
 )
 
 func newRepo(a *app) *cobra.Command {
-	return &cobra.Command{
+	var role string
+	cmd := &cobra.Command{
 		Use:   "repo FILE DIR",
 		Short: "Write the packages of a bundle as a yum repository",
 		Long: `Write the RPMs that a bundle carries into a directory, with an index that yum
@@ -35,13 +36,15 @@ With --json: path, role and packages.
 			return nil
 		},
 		ValidArgsFunction: completeBundles,
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.repo(cmd.Context(), args[0], args[1]) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.repo(cmd.Context(), args[0], args[1], role) },
 	}
+	roleFlag(cmd, &role)
+	return cmd
 }
 
 // repo writes the files, the index's head last.
-func (a *app) repo(ctx context.Context, file, dir string) error {
-	b, err := open(file)
+func (a *app) repo(ctx context.Context, file, dir, role string) error {
+	b, err := openRole(file, role)
 	if err != nil {
 		return err
 	}

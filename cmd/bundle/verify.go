@@ -34,7 +34,7 @@ With --json: a list of file, role, root, blobs, size and faults.
 	return cmd
 }
 
-// verified is the result for one file.
+// verified is the result for one bundle: a file has one, a site file one for each role.
 type verified struct {
 	File   string         `json:"file"`
 	Role   string         `json:"role,omitempty"`
@@ -48,61 +48,87 @@ func (a *app) verify(ctx context.Context, paths []string, deep bool) error {
 	var results []verified
 	var all []error
 	for _, path := range paths {
-		v, faults := a.verifyOne(ctx, path, deep)
+		found, faults := a.verifyOne(ctx, path, deep)
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, fault := range faults {
-			v.Faults = append(v.Faults, fault.Error())
-		}
-		if len(faults) == 0 {
-			a.console.Say("%s: good: role %s, %d blobs, %s, fingerprint %s", path, v.Role, v.Blobs, console.Bytes(v.Size), v.Root.Short())
-		}
-		results = append(results, v)
-		all = append(all, faults...)
+		results, all = append(results, found...), append(all, faults...)
 	}
 	return errors.Join(errors.Join(all...), a.printJSON(results))
 }
 
-func (a *app) verifyOne(ctx context.Context, path string, deep bool) (verified, []error) {
-	v := verified{File: path}
-	b, err := openNamed(path)
+// verifyOne checks all that is in a file. What the roles of a site file share is read once, for the first of them.
+func (a *app) verifyOne(ctx context.Context, path string, deep bool) (results []verified, faults []error) {
+	opened, err := openAll(path)
 	if err != nil {
-		return v, []error{err}
+		return []verified{{File: path, Faults: []string{err.Error()}}}, []error{err}
 	}
-	defer b.Close()
-	v.Role, v.Root, v.Size = b.Role.Role, &b.RootDigest, b.Size
-	for _, s := range b.Blobs() {
-		if !b.Renewal || !s.Bulk {
-			v.Blobs++
+	faults = bundle.VerifyAll(ctx, opened, a.console.Progress())
+	for _, b := range opened {
+		defer b.Close()
+		v := verified{File: path, Role: b.Role.Role, Root: &b.RootDigest, Size: b.Size}
+		for _, s := range b.Blobs() {
+			if !b.Renewal || !s.Bulk {
+				v.Blobs++
+			}
 		}
+		results = append(results, v)
 	}
-	faults := b.Verify(ctx, a.console.Progress())
-	if len(faults) == 0 && deep {
-		faults = b.VerifyContent(ctx, a.console.Progress())
+	for i := 0; deep && len(faults) == 0 && i < len(opened); i++ {
+		faults = opened[i].VerifyContent(ctx, a.console.Progress())
 	}
-	if b.Renewal {
+	for _, fault := range faults {
+		results[0].Faults = append(results[0].Faults, fault.Error())
+	}
+	if opened[0].Renewal {
 		a.console.Say("%s is a renewal bundle: programs, packages and images are not in it", path)
 	}
-	if b.IsDir {
+	if opened[0].IsDir {
 		a.console.Say("%s is a directory: only what was carried to a host is in it", path)
 	}
-	return v, faults
+	for _, v := range results {
+		if len(faults) == 0 {
+			a.console.Say("%s: good: role %s, %d blobs, %s, fingerprint %s", path, v.Role, v.Blobs, console.Bytes(v.Size), v.Root.Short())
+		}
+	}
+	return results, faults
 }
 
-// open opens a bundle for looking into it.
-func open(path string) (*bundle.Bundle, error) {
-	b, err := openNamed(path)
+// openRole opens the bundle of a role for looking into it; role "" is the only one in the file.
+func openRole(path, role string) (*bundle.Bundle, error) {
+	path, err := named(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening bundle: %w", err)
+	}
+	b, err := bundle.OpenRole(path, role)
+	var several *bundle.SiteFileError
+	if errors.As(err, &several) {
+		return nil, &refusal{err, "say which one: --role " + several.Roles[0]}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening bundle: %w", err)
 	}
 	return b, nil
 }
 
-// openNamed opens the bundle that the command line names. A name that does not exist is a mistake there.
-func openNamed(path string) (*bundle.Bundle, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, &refusal{fmt.Errorf("%s: there is no such file", path), "`bundle build` writes bundles to dist/ of the site"}
+// openAll opens all bundles in the file that the command line names.
+func openAll(path string) ([]*bundle.Bundle, error) {
+	path, err := named(path)
+	if err != nil {
+		return nil, err
 	}
-	return bundle.Open(path)
+	return bundle.OpenAll(path)
+}
+
+// named returns the name of a file on the command line. One that does not exist is a mistake there.
+func named(path string) (string, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return "", &refusal{fmt.Errorf("%s: there is no such file", path), "`bundle build` writes bundles to dist/ of the site"}
+	}
+	return path, nil
+}
+
+// roleFlag adds the flag that says which bundle of a site file a command is about.
+func roleFlag(cmd *cobra.Command, role *string) {
+	cmd.Flags().StringVar(role, "role", "", "which bundle of a site file")
 }

@@ -123,9 +123,9 @@ the site's own. It looks at the host first and says everything that is in the wa
 what it will do, asks, and does it. It can be stopped or cut off at any moment and run again.
 
 The bundle is what --bundle names, or the one behind this program in its own file (install-ROLE), or
-ROLE.bundle beside it. Without --role the roles are those of the cluster file for the address whose
-bundles are here; without --ip the address is the one of this host that is in the cluster file. Hosts
-may be installed in any order: what waits for others goes on by itself.
+ROLE.bundle or site.bundle beside it. Without --role the roles are those of the cluster file for the
+address whose bundles are here; without --ip the address is the one of this host that is in the
+cluster file. Hosts may be installed in any order: what waits for others goes on by itself.
 
 ` + exitText,
 		Example: `  ./install --role etcd --ip 20.0.0.100     # one role

@@ -143,6 +143,11 @@ func hostCommand(ts *testscript.TestScript, neg bool, args []string) {
 		if tb := (nilTB{ts: ts}); s.before != nil {
 			s.before[args[0]] = h.Tree(tb)
 		}
+	case "site": // ROLE...: one file with the bundles of these roles
+		data, err := os.ReadFile(s.SiteFile(nilTB{ts: ts}, args[2:]...))
+		ts.Check(err)
+		h.Put(nilTB{ts: ts}, "/root/site.bundle", string(data))
+		s.before[args[0]] = h.Tree(nilTB{ts: ts})
 	case "single": // ROLE: installer and bundle in one file
 		data, err := os.ReadFile(s.Bundle(args[2]))
 		ts.Check(err)

@@ -32,9 +32,10 @@ type Site struct {
 	dir     string   // of the bundles
 	stick   Versions // that the bundles at hand bring
 	drains  *drains
-	kernel  *Kernel         // that the bundles bring; nil: none
-	vip     string          // address that load balancers hold; "" on a site without
-	faults  map[string]bool // of the pods
+	inputs  map[string]bundle.Input // what the bundles at these paths were written from
+	kernel  *Kernel                 // that the bundles bring; nil: none
+	vip     string                  // address that load balancers hold; "" on a site without
+	faults  map[string]bool         // of the pods
 	pki     *pki
 	objects map[string]string // of the cluster: what kubectl applied, by name
 	time    time.Time
@@ -122,6 +123,25 @@ func (s *Site) Bundle(role string) string { return filepath.Join(s.dir, role+".b
 
 // Renewal is the path of the same bundle without what hosts have already.
 func (s *Site) Renewal(role string) string { return filepath.Join(s.dir, role+"-renewal.bundle") }
+
+// SiteFile is the path of one file with the bundles of the roles.
+func (s *Site) SiteFile(t testing.TB, roles ...string) string {
+	t.Helper()
+	var all []bundle.Input
+	for _, role := range roles {
+		all = append(all, s.inputs[s.Bundle(role)])
+	}
+	path := filepath.Join(s.dir, "site.bundle")
+	f, err := os.Create(path)
+	if err == nil {
+		_, err = bundle.WriteSite(context.Background(), f, all)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
 
 // Reset makes the hosts new and the cluster empty, with the same bundles: what tests do that install many times.
 func (s *Site) Reset(t testing.TB) {
@@ -287,6 +307,10 @@ func (s *Site) write(t testing.TB, role string) {
 		}
 		return io.NopCloser(strings.NewReader(string(data))), nil
 	}
+	if s.inputs == nil {
+		s.inputs = map[string]bundle.Input{}
+	}
+	s.inputs[s.Bundle(role)] = in
 	for path, renewal := range map[string]bool{s.Bundle(role): false, s.Renewal(role): true} {
 		in.Renewal = renewal
 		f, err := os.Create(path)
