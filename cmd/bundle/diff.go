@@ -14,7 +14,8 @@ import (
 )
 
 func newDiff(a *app) *cobra.Command {
-	return &cobra.Command{
+	var role string
+	cmd := &cobra.Command{
 		Use:   "diff A B",
 		Short: "Tell in what two bundles differ",
 		Long: `Compare two bundles of a role, such as the stick of last year with the one that
@@ -37,9 +38,11 @@ note and lines (added, removed).
 		},
 		ValidArgsFunction: completeBundles,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return trouble(a.diff(cmd.Context(), args[0], args[1]))
+			return trouble(a.diff(cmd.Context(), args[0], args[1], role))
 		},
 	}
+	roleFlag(cmd, &role)
+	return cmd
 }
 
 // compared is one side of what diff prints for programs.
@@ -54,13 +57,22 @@ func sideOf(b *bundle.Bundle) compared {
 	return compared{b.Path, b.Role.Role, b.RootDigest, b.Role.Cluster.Serial}
 }
 
-func (a *app) diff(ctx context.Context, first, second string) error {
-	x, err := open(first)
+// sideRole opens one of the two: of a site file the role that was named, of a role's file the one it holds.
+func sideRole(path, role string) (*bundle.Bundle, error) {
+	b, err := openRole(path, "")
+	if errors.As(err, new(*bundle.SiteFileError)) {
+		return openRole(path, role)
+	}
+	return b, err
+}
+
+func (a *app) diff(ctx context.Context, first, second, role string) error {
+	x, err := sideRole(first, role)
 	if err != nil {
 		return err
 	}
 	defer x.Close()
-	y, err := open(second)
+	y, err := sideRole(second, role)
 	if err != nil {
 		return err
 	}
