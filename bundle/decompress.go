@@ -4,22 +4,12 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
 // maxForeignWindow bounds the memory for zstd streams that others made: 8 MiB is what the format's specification asks
 // every decoder to support.
 const maxForeignWindow = 8 << 20
-
-// Gunzip decodes a gzip stream that upstream made: it is faster than the standard library's and takes the same input.
-func Gunzip(r io.Reader) (io.ReadCloser, error) {
-	z, err := gzip.NewReader(r)
-	if err != nil {
-		return nil, fmt.Errorf("reading gzip: %w", err)
-	}
-	return z, nil
-}
 
 // Unzstd decodes a zstd stream that upstream made. A stream that wants a window of more than 8 MiB is refused.
 func Unzstd(r io.Reader) (io.ReadCloser, error) {

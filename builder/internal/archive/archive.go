@@ -12,7 +12,8 @@ import (
 	"slices"
 	"strings"
 
-	"offgrid/bundle"
+	"offgrid/builder/internal/inflate"
+	"offgrid/builder/internal/readahead"
 )
 
 // Limits on an archive. The largest known upstream one (kubernetes-server) has 40 members and 1.2 GB in all.
@@ -28,17 +29,21 @@ type Member struct {
 	Size int64  // bytes
 }
 
-// Read calls take for each wanted path with its content, in the order of the archive, and stops reading after the last
-// one. What take does not read is skipped. Errors name the member. A wanted path that is no regular file, that comes
-// twice before the last one is found, or that is missing is an error, and so is any member whose name leads out of the
-// archive.
+// Read calls take for each wanted path with its content, in the order of the archive, and stops after the last one; it may
+// have read more of r by then. What take does not read is skipped. Errors name the member. A wanted path that is no regular
+// file, that comes twice before the last one is found, or that is missing is an error, and so is any member whose name
+// leads out of the archive.
 func Read(ctx context.Context, r io.Reader, wanted []string, take func(Member, io.Reader) error) error {
-	z, err := bundle.Gunzip(&contextReader{ctx, r})
+	// One goroutine reads, one decodes, and take has this one.
+	in := readahead.New(&contextReader{ctx, r})
+	defer in.Close()
+	z, err := inflate.NewReader(in)
 	if err != nil {
-		return err
+		return fmt.Errorf("reading the archive: %w", err)
 	}
-	defer z.Close()
-	s := scan{tr: tar.NewReader(io.LimitReader(z, MaxSize)), open: map[string]bool{}, take: take}
+	content := readahead.New(z)
+	defer content.Close()
+	s := scan{tr: tar.NewReader(io.LimitReader(content, MaxSize)), open: map[string]bool{}, take: take}
 	for _, w := range wanted {
 		if err := checkName(w); err != nil {
 			return err

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"strings"
 
-	"offgrid/bundle"
+	"offgrid/builder/internal/inflate"
 )
 
 // Limits on a payload: a kernel's has 250 MB, its list of built-in modules 10 KB.
@@ -85,11 +85,7 @@ func readFromPayload(ctx context.Context, r io.Reader, compressor, wanted string
 	in := bufio.NewReaderSize(&contextReader{ctx, r}, 256<<10)
 	switch compressor {
 	case "gzip", "":
-		var gz io.ReadCloser
-		if gz, err = bundle.Gunzip(in); err == nil {
-			defer gz.Close()
-			z = gz
-		}
+		z, err = inflate.NewReader(in)
 	case "xz":
 		z, err = openXZ(in)
 	default:

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"offgrid/builder/internal/fetch"
+	"offgrid/builder/internal/inflate"
 	"offgrid/bundle"
 )
 
@@ -159,7 +160,11 @@ func decompress(name string, r io.Reader) (io.ReadCloser, error) {
 	case ".xml":
 		return io.NopCloser(r), nil
 	case ".gz":
-		return bundle.Gunzip(r)
+		z, err := inflate.NewReader(r)
+		if err != nil {
+			return nil, err
+		}
+		return io.NopCloser(z), nil
 	case ".zst":
 		return bundle.Unzstd(r)
 	case ".bz2":

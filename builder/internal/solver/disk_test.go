@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"offgrid/builder/internal/inflate"
 	"offgrid/builder/internal/rpmrepo"
 	"offgrid/builder/internal/solver"
 	"offgrid/bundle"
@@ -40,7 +41,7 @@ func TestLibsolvAgreesOnRepositoriesOnDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		z, err := bundle.Gunzip(f)
+		z, err := inflate.NewReader(f)
 		if err != nil {
 			t.Fatal(err)
 		}
