@@ -124,7 +124,9 @@ func (b *Bundle) Content(ctx context.Context, blob Blob, name string) (io.ReadCl
 		e.Close()
 		return nil, fmt.Errorf("internal error: zstd decoder: %w", err)
 	}
-	return startContent(ctx, &contentReader{bundle: b, blob: blob, name: name, extent: e, dec: dec, content: sha256.New()}), nil
+	c := &contentReader{bundle: b, blob: blob, name: name, extent: e, dec: dec, content: sha256.New()}
+	c.ctx, c.cancel = context.WithCancel(ctx)
+	return c, nil
 }
 
 // codec is the decoder that all readers of a bundle share, made when it is first needed, and the buffers they left.
@@ -193,7 +195,7 @@ type contentReader struct {
 
 	cancel context.CancelFunc
 	ctx    context.Context //nolint:containedctx // a reader has no other way to be stopped
-	order  chan *decodeJob // in the order of the content
+	order  chan *decodeJob // in the order of the content; nil before the first Read
 	group  sync.WaitGroup
 	job    *decodeJob // what Read hands out
 	rest   []byte     // of job.out
@@ -209,11 +211,10 @@ type decodeJob struct {
 	done   chan struct{}
 }
 
-// startContent starts the goroutines: one hands out jobs, the others do them. A job enters order before it is done, and
-// order holds as many as there are workers, so at most workers+1 decoded frames exist: one is read, the others wait.
-func startContent(ctx context.Context, c *contentReader) *contentReader {
+// start starts the goroutines: one hands out jobs, the others do them. A job enters order before it is done, and order holds
+// as many as there are workers, so at most workers+1 decoded frames exist: one is read, the others wait.
+func (c *contentReader) start() {
 	workers := min(workerCount(0), len(c.blob.Frames))
-	c.ctx, c.cancel = context.WithCancel(ctx)
 	c.order = make(chan *decodeJob, workers)
 	jobs := make(chan *decodeJob)
 	c.group.Add(1 + workers)
@@ -248,7 +249,6 @@ func startContent(ctx context.Context, c *contentReader) *contentReader {
 			}
 		}()
 	}
-	return c
 }
 
 // decode reads one frame, checks it and decodes it.
@@ -288,6 +288,9 @@ func frameDamage(b *Bundle, name string, blob Blob, e *extent, index int, offset
 
 // Read implements io.Reader.
 func (c *contentReader) Read(p []byte) (int, error) {
+	if c.order == nil && c.err == nil {
+		c.start()
+	}
 	for len(c.rest) == 0 && c.err == nil {
 		c.err = c.next()
 	}
@@ -307,8 +310,8 @@ func (c *contentReader) next() error {
 		if err := c.ctx.Err(); err != nil {
 			return err
 		}
-		if got := Digest(c.content.Sum(nil)); got != c.blob.Digest {
-			return c.bundle.damage(c.blob.Stored, c.name, &DigestError{Name: "content", Want: c.blob.Digest, Got: got, Size: c.blob.Size})
+		if err := c.compare(); err != nil {
+			return err
 		}
 		return io.EOF
 	}
@@ -319,6 +322,14 @@ func (c *contentReader) next() error {
 	}
 	c.content.Write(j.out)
 	c.rest = j.out
+	return nil
+}
+
+// compare says whether all of the content was the promised one.
+func (c *contentReader) compare() error {
+	if got := Digest(c.content.Sum(nil)); got != c.blob.Digest {
+		return c.bundle.damage(c.blob.Stored, c.name, &DigestError{Name: "content", Want: c.blob.Digest, Got: got, Size: c.blob.Size})
+	}
 	return nil
 }
 

@@ -101,11 +101,35 @@ func (s *FileStep) Do(ctx context.Context, h host.Host) error {
 		return err
 	}
 	defer r.Close()
-	if err := h.Write(s.Path, &checkedReader{r: r, name: s.Path, want: s.Digest, size: s.Size, hash: sha256.New()}, s.Meta); err != nil {
+	if err := h.Write(s.Path, s.checked(r), s.Meta); err != nil {
 		return err
 	}
 	s.written = true
 	return nil
+}
+
+// checked compares what is read or placed with what the step promises.
+func (s *FileStep) checked(r io.Reader) io.Reader {
+	c := &checkedReader{r: r, name: s.Path, want: s.Digest, size: s.Size, hash: sha256.New()}
+	if p, ok := r.(host.Placer); ok {
+		return checkedPlacer{c, p}
+	}
+	return c
+}
+
+// checkedPlacer is a checkedReader whose content takes its own digest when it is placed.
+type checkedPlacer struct {
+	*checkedReader
+	placer host.Placer
+}
+
+// Place implements host.Placer.
+func (c checkedPlacer) Place(w io.WriterAt) (bundle.Digest, int64, error) {
+	got, size, err := c.placer.Place(w)
+	if err == nil && (got != c.want || size != c.size) {
+		err = &bundle.DigestError{Name: c.name, Want: c.want, Got: got, Size: size}
+	}
+	return got, size, err
 }
 
 // checkedReader turns the end of a content that is not the promised one into an error.

@@ -8,6 +8,8 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+
+	"offgrid/bundle"
 )
 
 // Meta is what a file or directory gets besides its content.
@@ -29,7 +31,7 @@ type Host interface {
 	// Owner returns the user and group names of name itself, not of what a link points to.
 	Owner(name string) (user, group string, err error)
 	// Write replaces name with the content of r: at once or not at all, and durable on return. Missing parents are an
-	// error: the plan makes them.
+	// error: the plan makes them. An r that is a Placer may be asked to place its content instead of being read.
 	Write(name string, r io.Reader, meta Meta) error
 	// Symlink makes name a link to target, replacing a link that is there.
 	Symlink(target, name string) error
@@ -47,6 +49,14 @@ type Host interface {
 	// Run runs a command in the C locale and returns its standard output. Ends other than 0 are a *RunError. stdin may be nil;
 	// it is read as fast as the command does, nothing of it is kept, and an error of it is the error of Run, wrapped.
 	Run(ctx context.Context, stdin io.Reader, argv ...string) ([]byte, error)
+}
+
+// Placer is a reader that can write its content itself: each byte once, at its place, from several goroutines.
+type Placer interface {
+	io.Reader
+	// Place writes all of the content to w, in any order, and returns its digest and its size in bytes. It is called instead
+	// of Read. After an error w holds a part of the content.
+	Place(w io.WriterAt) (bundle.Digest, int64, error)
 }
 
 // RunError is a command that ended with a code other than 0, or could not be started.

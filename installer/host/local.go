@@ -24,9 +24,6 @@ type Local struct {
 	Group  string // file with the groups; "" is /etc/group
 }
 
-// copyBuffer is how much of a file Write holds in memory, bytes.
-const copyBuffer = 1 << 20
-
 // Lstat implements Host.
 func (l Local) Lstat(name string) (fs.FileInfo, error) { return os.Lstat(name) }
 
@@ -103,7 +100,7 @@ func (l Local) Write(name string, r io.Reader, meta Meta) (err error) {
 // fill writes content, owner and mode, in an order in which nobody else can read a secret at any moment, and makes them
 // durable.
 func fill(f *os.File, r io.Reader, uid, gid int, mode fs.FileMode) error {
-	if _, err := io.CopyBuffer(onlyWriter{f}, r, make([]byte, copyBuffer)); err != nil {
+	if err := copyInto(f, r); err != nil {
 		return err
 	}
 	if err := f.Chown(uid, gid); err != nil {
@@ -114,9 +111,6 @@ func fill(f *os.File, r io.Reader, uid, gid int, mode fs.FileMode) error {
 	}
 	return f.Sync()
 }
-
-// onlyWriter hides ReadFrom, so that the copy uses our buffer whatever the reader is.
-type onlyWriter struct{ io.Writer }
 
 // Symlink implements Host.
 func (l Local) Symlink(target, name string) error {

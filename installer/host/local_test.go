@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"offgrid/bundle"
 )
 
 // me returns a Local for which the user of the test is root, and a directory.
@@ -70,6 +73,43 @@ func TestAWriteThatFailsLeavesTheOldFileAndNoTemporaryOne(t *testing.T) {
 	must(t, err)
 	if got := fmt.Sprintf("%s %v", data, names); got != "old [conf]" {
 		t.Errorf("got %s", got)
+	}
+}
+
+// placer is content that must be placed; it ends with err.
+type placer struct {
+	errReader
+	err error
+}
+
+// Place implements Placer, the end first.
+func (p placer) Place(w io.WriterAt) (bundle.Digest, int64, error) {
+	for _, at := range []int64{2 << 20, 0, 1 << 20} {
+		if _, err := w.WriteAt(bytes.Repeat([]byte{byte('a' + at>>20)}, 1<<20), at); err != nil {
+			return bundle.Digest{}, 0, err
+		}
+	}
+	return bundle.Digest{}, 3 << 20, p.err
+}
+
+func TestContentThatCanPlaceItselfIsNotRead(t *testing.T) {
+	l, dir := me(t)
+	name := filepath.Join(dir, "kubelet")
+	must(t, l.Write(name, placer{}, Meta{Mode: 0o755}))
+	got, err := os.ReadFile(name)
+	must(t, err)
+	if want := strings.Repeat("a", 1<<20) + strings.Repeat("b", 1<<20) + strings.Repeat("c", 1<<20); string(got) != want {
+		t.Errorf("%d bytes, not the %d that were placed", len(got), len(want))
+	}
+	if err := l.Write(name, placer{err: errors.New("frame 2 is damaged")}, Meta{Mode: 0o700}); err == nil || !strings.Contains(err.Error(), "frame 2 is damaged") {
+		t.Errorf("error is %v", err)
+	}
+	again, err := os.ReadFile(name)
+	must(t, err)
+	names, err := l.ReadDir(dir)
+	must(t, err)
+	if len(names) != 1 || !bytes.Equal(again, got) {
+		t.Errorf("after the error there are %v, and the file has %d bytes", names, len(again))
 	}
 }
 
