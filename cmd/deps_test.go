@@ -66,6 +66,9 @@ func importers() map[string][]string {
 		"github.com/schollz/progressbar":         {"cmd/internal/console"},
 		"golang.org/x/term":                      {"cmd/internal/console"},
 		"golang.org/x/sys":                       {"installer", "installer/host"},
+		"github.com/spdx/tools-golang":           {"builder/internal/sbom"},
+		"github.com/CycloneDX/cyclonedx-go":      {"builder/internal/sbom"},
+		"github.com/santhosh-tekuri/jsonschema":  nil, // tests only
 		"github.com/rogpeppe/go-internal":        nil, // tests only
 	}
 }

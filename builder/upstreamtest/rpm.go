@@ -16,6 +16,7 @@ import (
 // RPM is a package to be made: small, but in rpm's own form.
 type RPM struct {
 	Name, Version, Release, Arch string
+	License, Vendor              string // "": the header does not say
 	Epoch                        int
 	Payload                      []byte // gzip or not: nobody unpacks it here
 	SignHeader                   func(header []byte) []byte
@@ -59,6 +60,11 @@ func (r RPM) Bytes() []byte {
 		entries = append(entries, number(5093, 8))
 	}
 	entries = append(entries, text(1000, r.Name), text(1001, r.Version), text(1002, r.Release), text(1021, "linux"), text(1022, r.Arch))
+	for tag, s := range []string{1011: r.Vendor, 1014: r.License} {
+		if s != "" {
+			entries = append(entries, text(uint32(tag), s))
+		}
+	}
 	if !r.NoPayloadDigest {
 		e := text(5092, hex.EncodeToString(sum[:]))
 		e.kind = 8

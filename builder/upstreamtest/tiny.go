@@ -171,7 +171,7 @@ func serve(u *Upstream, key Key) (fingerprint string) {
 	kernel.SignAll, kernel.AllTag, lacking.SignAll, lacking.AllTag = key.sign, rpmSigPGP, key.sign, rpmSigPGP
 	u.Repo("/rpm/7", Repo{RPMs: []RPM{
 		kernel, lacking, {Name: "dracut", Version: "33", Release: "1.el7", Arch: "x86_64", Payload: []byte("dracut"), SignAll: key.sign, AllTag: rpmSigPGP},
-		{Name: "chrony", Version: "3.4", Release: "1.el7", Arch: "x86_64", Payload: []byte("chrony"), SignAll: key.sign, AllTag: rpmSigPGP},
+		{Name: "chrony", Version: "3.4", Release: "1.el7", Arch: "x86_64", License: "GPLv2", Vendor: "CentOS", Payload: []byte("chrony"), SignAll: key.sign, AllTag: rpmSigPGP},
 		{Name: "keepalived", Version: "1.3.5", Release: "19.el7", Arch: "x86_64", Payload: []byte("keepalived"), SignAll: key.sign, AllTag: rpmSigPGP},
 		{Name: "nginx", Version: "1.26.1", Release: "2.el7", Arch: "x86_64", Payload: []byte("nginx"), SignAll: key.sign, AllTag: rpmSigPGP},
 		{Name: "docker-ce", Epoch: 3, Version: "20.10.24", Release: "3.el7", Arch: "x86_64", Payload: []byte("docker"), SignAll: key.sign, AllTag: rpmSigPGP},

@@ -20,6 +20,7 @@ const (
 	tagDescription   = 1005
 	tagBuildTime     = 1006
 	tagInstalledSize = 1009
+	tagVendor        = 1011
 	tagLicense       = 1014
 	tagGroup         = 1016
 	tagURL           = 1020
