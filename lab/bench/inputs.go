@@ -34,10 +34,13 @@ type lockFile struct {
 		ID      string `yaml:"id"`
 		Kind    string `yaml:"kind"`
 		URL     string `yaml:"url"`
+		Size    int64  `yaml:"size"`
 		SHA256  string `yaml:"sha256"`
 		Members []struct {
-			Name string `yaml:"name"`
-			Path string `yaml:"path"`
+			Name   string `yaml:"name"`
+			Path   string `yaml:"path"`
+			Size   int64  `yaml:"size"`
+			SHA256 string `yaml:"sha256"`
 		} `yaml:"members"`
 		Image *struct {
 			Index    *blob  `yaml:"index"`
