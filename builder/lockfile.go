@@ -51,8 +51,7 @@ func ParseLock(name string, data []byte) (*Lock, error) {
 	}
 	var found []strictyaml.Problem
 	say := func(text string, at ...any) {
-		line, column := source.Position(at...)
-		found = append(found, strictyaml.Problem{Line: line, Column: column, Path: strictyaml.Path(at...), Text: text})
+		found = append(found, source.Problem(at, text))
 	}
 	if l.Schema != LockSchema {
 		say(fmt.Sprintf("is %d, this program reads %d", l.Schema, LockSchema), "schema")
@@ -71,7 +70,7 @@ func ParseLock(name string, data []byte) (*Lock, error) {
 	}
 	if len(found) > 0 {
 		strictyaml.SortProblems(found)
-		return nil, &strictyaml.Error{Name: name, Problems: found}
+		return nil, &strictyaml.Problems{Name: name, Items: found}
 	}
 	return l, nil
 }

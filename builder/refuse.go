@@ -16,7 +16,7 @@ func Refused(err error) bool {
 	var (
 		problems  *cluster.Problems
 		faults    *catalogue.Problems
-		yaml      *strictyaml.Error
+		yaml      *strictyaml.Problems
 		stale     *StaleError
 		pkiFaults *pki.Problems
 		noSite    *NoSiteError
@@ -48,7 +48,7 @@ func Hints(err error) []string {
 		noPKI     *NoPKIError
 		busy      *BusyError
 		installer *InstallerError
-		yaml      *strictyaml.Error
+		yaml      *strictyaml.Problems
 		pkiFaults *pki.Problems
 		mirror    *MirrorError
 		wrong     *fetch.WrongBytesError

@@ -1,7 +1,6 @@
 package catalogue
 
 import (
-	"fmt"
 	"net"
 	"net/url"
 	"path"
@@ -14,20 +13,8 @@ import (
 )
 
 type linter struct {
-	c      *Catalogue
-	source *strictyaml.Source
-	found  []strictyaml.Problem
-	silent map[string]bool
-}
-
-// say notes a finding at a place of the file.
-func (l *linter) say(at []any, format string, args ...any) {
-	p := strictyaml.Path(at...)
-	if l.silent[p] {
-		return
-	}
-	line, column := l.source.Position(at...)
-	l.found = append(l.found, strictyaml.Problem{Line: line, Column: column, Path: p, Text: fmt.Sprintf(format, args...)})
+	*strictyaml.Linter
+	c *Catalogue
 }
 
 func at(path ...any) []any { return path }
@@ -37,11 +24,11 @@ func below(place []any, more ...any) []any { return append(slices.Clone(place), 
 
 func (l *linter) run() {
 	if l.c.Schema != Schema {
-		l.say(at("schema"), "is %d, this program reads %d", l.c.Schema, Schema)
+		l.Wrong(at("schema"), "is %d, this program reads %d", l.c.Schema, Schema)
 	}
 	l.need(at("name"), l.c.Name)
 	if l.c.Platform.OS != "linux" || l.c.Platform.Arch == "" || l.c.Platform.Family == "" {
-		l.say(at("platform"), "want os linux, an arch and a family")
+		l.Wrong(at("platform"), "want os linux, an arch and a family")
 	}
 	l.mirrors()
 	l.keys()
@@ -57,7 +44,7 @@ func (l *linter) run() {
 // need says that a value is missing.
 func (l *linter) need(place []any, value string) bool {
 	if value == "" {
-		l.say(place, "is missing")
+		l.Wrong(place, "is missing")
 	}
 	return value != ""
 }
@@ -65,7 +52,7 @@ func (l *linter) need(place []any, value string) bool {
 // once says that a name is missing or was used before.
 func (l *linter) once(seen map[string]bool, place []any, value string) {
 	if l.need(place, value) && seen[value] {
-		l.say(place, "%q is there already", value)
+		l.Wrong(place, "%q is there already", value)
 	}
 	seen[value] = true
 }
@@ -78,11 +65,11 @@ func (l *linter) address(place []any, raw string, pinned bool) {
 	u, err := url.Parse(raw)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		l.say(place, "%q is not an address, want https://...", raw)
+		l.Wrong(place, "%q is not an address, want https://...", raw)
 	case u.User != nil || u.Fragment != "":
-		l.say(place, "%q: neither user nor password nor fragment may stand in an address", u.Redacted())
+		l.Wrong(place, "%q: neither user nor password nor fragment may stand in an address", u.Redacted())
 	case u.Scheme == "http" && !pinned && !loopback(u.Hostname()):
-		l.say(place, "%q: http protects nothing: use https, or give the sha256 of the bytes", raw)
+		l.Wrong(place, "%q: http protects nothing: use https, or give the sha256 of the bytes", raw)
 	}
 }
 
@@ -99,7 +86,7 @@ func (l *linter) mirrors() {
 			l.address(at("mirrors", i, "rules", j, "from"), r.From, false)
 			l.address(at("mirrors", i, "rules", j, "to"), r.To, false)
 			if strings.HasSuffix(r.From, "/") != strings.HasSuffix(r.To, "/") {
-				l.say(at("mirrors", i, "rules", j, "to"), "both addresses must end in \"/\", or neither")
+				l.Wrong(at("mirrors", i, "rules", j, "to"), "both addresses must end in \"/\", or neither")
 			}
 		}
 	}
@@ -111,7 +98,7 @@ func (l *linter) keys() {
 		l.once(seen, at("keys", i, "id"), k.ID)
 		l.hex(at("keys", i, "fingerprint"), strings.ToLower(k.Fingerprint), 40)
 		if k.Fingerprint != strings.ToUpper(k.Fingerprint) {
-			l.say(at("keys", i, "fingerprint"), "want upper-case digits")
+			l.Wrong(at("keys", i, "fingerprint"), "want upper-case digits")
 		}
 		l.address(at("keys", i, "url"), k.URL, false)
 	}
@@ -120,7 +107,7 @@ func (l *linter) keys() {
 // hex checks a lower-case hexadecimal number of n digits.
 func (l *linter) hex(place []any, value string, n int) {
 	if len(value) != n || strings.Trim(value, "0123456789abcdef") != "" {
-		l.say(place, "%q: want %d hex digits", value, n)
+		l.Wrong(place, "%q: want %d hex digits", value, n)
 	}
 }
 
@@ -131,10 +118,10 @@ func (l *linter) repositories() {
 		l.once(seen, below(place, "id"), r.ID)
 		l.address(below(place, "baseURL"), r.BaseURL, false)
 		if r.Key != "" && !slices.ContainsFunc(l.c.Keys, func(k Key) bool { return k.ID == r.Key }) {
-			l.say(below(place, "key"), "there is no key %q", r.Key)
+			l.Wrong(below(place, "key"), "there is no key %q", r.Key)
 		}
 		if r.Key == "" && r.SignedMetadata {
-			l.say(below(place, "signedMetadata"), "signed metadata needs a key")
+			l.Wrong(below(place, "signedMetadata"), "signed metadata needs a key")
 		}
 	}
 }
@@ -147,13 +134,13 @@ func (l *linter) images() {
 		l.once(seen, below(place, "ref"), m.Ref)
 		for _, v := range []struct{ key, value string }{{"ref", m.Ref}, {"source", m.Source}} {
 			if v.value != "" && !form.MatchString(v.value) {
-				l.say(below(place, v.key), "%q: want registry/repository:tag", v.value)
+				l.Wrong(below(place, v.key), "%q: want registry/repository:tag", v.value)
 			}
 		}
 		l.need(below(place, "source"), m.Source)
 		if m.Digest != "" {
 			if _, err := bundle.ParseDigest(m.Digest); err != nil {
-				l.say(below(place, "digest"), "%q: want \"sha256:\" and 64 hex digits", m.Digest)
+				l.Wrong(below(place, "digest"), "%q: want \"sha256:\" and 64 hex digits", m.Digest)
 			}
 		}
 	}
@@ -166,26 +153,26 @@ func (l *linter) roles() {
 		place := at("roles", i)
 		l.once(seen, below(place, "name"), r.Name)
 		if !slices.Contains(known, r.Name) {
-			l.say(below(place, "name"), "%q: want one of %s", r.Name, strings.Join(known, ", "))
+			l.Wrong(below(place, "name"), "%q: want one of %s", r.Name, strings.Join(known, ", "))
 		}
 		paths := map[string]bool{}
 		for j, p := range r.Programs {
 			if _, _, ok := l.c.Artifact(p.Artifact); !ok {
-				l.say(below(place, "programs", j, "artifact"), "no download gives %q", p.Artifact)
+				l.Wrong(below(place, "programs", j, "artifact"), "no download gives %q", p.Artifact)
 			}
 			l.once(paths, below(place, "programs", j, "path"), p.Path)
 			if !path.IsAbs(p.Path) || path.Clean(p.Path) != p.Path {
-				l.say(below(place, "programs", j, "path"), "%q: want a plain absolute path", p.Path)
+				l.Wrong(below(place, "programs", j, "path"), "%q: want a plain absolute path", p.Path)
 			}
 		}
 		for j, id := range r.PackageSets {
 			if !slices.ContainsFunc(l.c.PackageSets, func(s PackageSet) bool { return s.ID == id }) {
-				l.say(below(place, "packageSets", j), "there is no package set %q", id)
+				l.Wrong(below(place, "packageSets", j), "there is no package set %q", id)
 			}
 		}
 		for j, ref := range r.Images {
 			if !slices.ContainsFunc(l.c.Images, func(m Image) bool { return m.Ref == ref }) {
-				l.say(below(place, "images", j), "there is no image %q", ref)
+				l.Wrong(below(place, "images", j), "there is no image %q", ref)
 			}
 		}
 	}

@@ -23,14 +23,14 @@ func (l *linter) addons() {
 		place := at("addons", i)
 		l.once(names, below(place, "name"), a.Name)
 		if a.Name != "" && (!form.MatchString(a.Name) || a.Name == "cluster-jobs") {
-			l.say(below(place, "name"), "%q: want lower-case letters, digits and \"-\", and not cluster-jobs", a.Name)
+			l.Wrong(below(place, "name"), "%q: want lower-case letters, digits and \"-\", and not cluster-jobs", a.Name)
 		}
 		l.need(below(place, "version"), a.Version)
 		switch {
 		case !slices.Contains([]string{AddonCNI, AddonDNS, AddonCheck}, a.Kind):
-			l.say(below(place, "kind"), "%q: want %q, %q or %q", a.Kind, AddonCNI, AddonDNS, AddonCheck)
+			l.Wrong(below(place, "kind"), "%q: want %q, %q or %q", a.Kind, AddonCNI, AddonDNS, AddonCheck)
 		case a.Kind != AddonCNI && kinds[a.Kind]:
-			l.say(below(place, "kind"), "there is an add-on of the kind %q already", a.Kind)
+			l.Wrong(below(place, "kind"), "there is an add-on of the kind %q already", a.Kind)
 		}
 		kinds[a.Kind] = true
 		l.addonImages(place, a)
@@ -41,14 +41,14 @@ func (l *linter) addons() {
 func (l *linter) addonImages(place []any, a Addon) {
 	seen := map[string]bool{}
 	if a.Kind == AddonCheck && len(a.Images) != 1 {
-		l.say(below(place, "images"), "want one image: that of the pods which the health check makes")
+		l.Wrong(below(place, "images"), "want one image: that of the pods which the health check makes")
 	}
 	for j, ref := range a.Images {
 		if !slices.ContainsFunc(l.c.Images, func(m Image) bool { return m.Ref == ref }) {
-			l.say(below(place, "images", j), "there is no image %q", ref)
+			l.Wrong(below(place, "images", j), "there is no image %q", ref)
 		}
 		if seen[ImageName(ref)] {
-			l.say(below(place, "images", j), "the template knows images by their last name, and %q is there twice", ImageName(ref))
+			l.Wrong(below(place, "images", j), "the template knows images by their last name, and %q is there twice", ImageName(ref))
 		}
 		seen[ImageName(ref)] = true
 	}
@@ -57,7 +57,7 @@ func (l *linter) addonImages(place []any, a Addon) {
 func (l *linter) addonTemplate(place []any, a Addon) {
 	if a.Kind == AddonCheck {
 		if a.Template != "" {
-			l.say(below(place, "template"), "the check makes its pods itself: an add-on of this kind has no template")
+			l.Wrong(below(place, "template"), "the check makes its pods itself: an add-on of this kind has no template")
 		}
 		return
 	}
@@ -69,6 +69,6 @@ func (l *linter) addonTemplate(place []any, a Addon) {
 		_, err = fs.Stat(files, path.Join("addons", a.Template+".tmpl"))
 	}
 	if err != nil {
-		l.say(below(place, "template"), "there is no template %q below templates/addons", a.Template)
+		l.Wrong(below(place, "template"), "there is no template %q below templates/addons", a.Template)
 	}
 }

@@ -14,13 +14,13 @@ func (l *linter) downloads() {
 		l.need(below(place, "component"), d.Component)
 		switch {
 		case d.Kind == KindFile && len(d.Members) > 0:
-			l.say(below(place, "members"), "only an archive has members")
+			l.Wrong(below(place, "members"), "only an archive has members")
 		case d.Kind == KindFile:
 			l.once(names, below(place, "id"), d.ID)
 		case d.Kind != KindArchive:
-			l.say(below(place, "kind"), "%q: want %q or %q", d.Kind, KindArchive, KindFile)
+			l.Wrong(below(place, "kind"), "%q: want %q or %q", d.Kind, KindArchive, KindFile)
 		case len(d.Members) == 0:
-			l.say(below(place, "members"), "nothing is wanted from the archive")
+			l.Wrong(below(place, "members"), "nothing is wanted from the archive")
 		}
 		var versions []string
 		for j, r := range d.Releases {
@@ -38,7 +38,7 @@ func (l *linter) members(place []any, d Download, names map[string]bool) {
 		l.once(names, below(place, "members", j, "name"), m.Name)
 		l.once(paths, below(place, "members", j, "path"), m.Path)
 		if m.Path != "" && (path.IsAbs(m.Path) || path.Clean(m.Path) != m.Path || strings.HasPrefix(m.Path, "../") || m.Path == "..") {
-			l.say(below(place, "members", j, "path"), "%q: want a plain path inside the archive", m.Path)
+			l.Wrong(below(place, "members", j, "path"), "%q: want a plain path inside the archive", m.Path)
 		}
 	}
 }
@@ -46,7 +46,7 @@ func (l *linter) members(place []any, d Download, names map[string]bool) {
 // versions checks that versions differ and that the default is one of them.
 func (l *linter) versions(place []any, def string, versions []string) {
 	if len(versions) == 0 {
-		l.say(below(place, "releases"), "there is no release")
+		l.Wrong(below(place, "releases"), "there is no release")
 		return
 	}
 	seen := map[string]bool{}
@@ -54,7 +54,7 @@ func (l *linter) versions(place []any, def string, versions []string) {
 		l.once(seen, below(place, "releases", j, "version"), v)
 	}
 	if !seen[def] {
-		l.say(below(place, "default"), "%q is not among the releases", def)
+		l.Wrong(below(place, "default"), "%q is not among the releases", def)
 	}
 }
 
@@ -74,14 +74,14 @@ func (l *linter) release(place []any, d Download, r Release) {
 		n++
 		l.address(below(place, "sums", "url"), r.Sums.URL, false)
 		if r.Sums.Algorithm != "sha256" && r.Sums.Algorithm != "sha512" {
-			l.say(below(place, "sums", "algorithm"), "%q: want sha256 or sha512", r.Sums.Algorithm)
+			l.Wrong(below(place, "sums", "algorithm"), "%q: want sha256 or sha512", r.Sums.Algorithm)
 		}
 	}
 	switch {
 	case n == 0:
-		l.say(place, "nothing vouches for %s %s: give the sha256 or sha512 of its bytes, or sums with the address of the checksum list that upstream publishes", d.ID, r.Version)
+		l.Wrong(place, "nothing vouches for %s %s: give the sha256 or sha512 of its bytes, or sums with the address of the checksum list that upstream publishes", d.ID, r.Version)
 	case n > 1:
-		l.say(place, "%s %s has more than one of sha256, sha512 and sums: keep the strongest", d.ID, r.Version)
+		l.Wrong(place, "%s %s has more than one of sha256, sha512 and sums: keep the strongest", d.ID, r.Version)
 	}
 }
 
@@ -97,11 +97,11 @@ func (l *linter) packageSets() {
 			}
 			l.versions(place, s.Default, versions)
 		} else if len(s.Releases) != 1 || s.Default != "" || s.Releases[0].Version != "" {
-			l.say(below(place, "releases"), "a set that no component chooses has one release without a version, and no default")
+			l.Wrong(below(place, "releases"), "a set that no component chooses has one release without a version, and no default")
 		}
 		for j, r := range s.Releases {
 			if len(r.Packages) == 0 {
-				l.say(below(place, "releases", j), "there is no package")
+				l.Wrong(below(place, "releases", j), "there is no package")
 			}
 			seen := map[string]bool{}
 			for k, p := range r.Packages {
@@ -115,7 +115,7 @@ func (l *linter) packageSets() {
 func (l *linter) pkg(place []any, p Package) {
 	if p.EVR != "" {
 		if v, r, ok := strings.Cut(p.EVR, "-"); !ok || v == "" || r == "" || strings.Contains(r, "-") {
-			l.say(below(place, "evr"), "%q: want VERSION-RELEASE or EPOCH:VERSION-RELEASE", p.EVR)
+			l.Wrong(below(place, "evr"), "%q: want VERSION-RELEASE or EPOCH:VERSION-RELEASE", p.EVR)
 		}
 	}
 	if p.SHA256 != "" {
@@ -125,9 +125,9 @@ func (l *linter) pkg(place []any, p Package) {
 	switch {
 	case !l.need(below(place, "repository"), p.Repository):
 	case i < 0:
-		l.say(below(place, "repository"), "there is no repository %q", p.Repository)
+		l.Wrong(below(place, "repository"), "there is no repository %q", p.Repository)
 	case l.c.Repositories[i].Key == "" && p.SHA256 == "":
-		l.say(place, "nothing vouches for %s: give its sha256, or pin the key that signs the packages of %s", p.Name, p.Repository)
+		l.Wrong(place, "nothing vouches for %s: give its sha256, or pin the key that signs the packages of %s", p.Name, p.Repository)
 	}
 }
 
@@ -138,15 +138,15 @@ func (l *linter) kernel() {
 	}
 	i := slices.IndexFunc(l.c.PackageSets, func(s PackageSet) bool { return s.ID == k.PackageSet && s.Component == ComponentKernel })
 	if i < 0 {
-		l.say(at("kernel", "packageSet"), "there is no package set %q with the component %q", k.PackageSet, ComponentKernel)
+		l.Wrong(at("kernel", "packageSet"), "there is no package set %q with the component %q", k.PackageSet, ComponentKernel)
 		return
 	}
 	if !slices.Contains(k.Beside, k.Image) {
-		l.say(at("kernel", "beside"), "%q, the kernel's image, must be among them", k.Image)
+		l.Wrong(at("kernel", "beside"), "%q, the kernel's image, must be among them", k.Image)
 	}
 	for _, r := range l.c.PackageSets[i].Releases {
 		if !slices.ContainsFunc(r.Packages, func(p Package) bool { return p.Name == k.Image && p.EVR != "" }) {
-			l.say(at("kernel", "image"), "release %q of package set %s does not name a version of %q", r.Version, k.PackageSet, k.Image)
+			l.Wrong(at("kernel", "image"), "release %q of package set %s does not name a version of %q", r.Version, k.PackageSet, k.Image)
 		}
 	}
 }

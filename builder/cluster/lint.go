@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"fmt"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -16,29 +15,8 @@ import (
 const maxHosts = 500
 
 type linter struct {
-	file   *File
-	source *strictyaml.Source
-	silent map[string]bool // paths that have a finding already
-	found  []strictyaml.Problem
-	warned []strictyaml.Problem
-}
-
-func (l *linter) problem(path []any, format string, args ...any) (strictyaml.Problem, bool) {
-	line, column := l.source.Position(path...)
-	p := strictyaml.Problem{Line: line, Column: column, Path: strictyaml.Path(path...), Text: fmt.Sprintf(format, args...)}
-	return p, !l.silent[p.Path]
-}
-
-func (l *linter) wrong(path []any, format string, args ...any) {
-	if p, ok := l.problem(path, format, args...); ok {
-		l.found = append(l.found, p)
-	}
-}
-
-func (l *linter) warn(path []any, format string, args ...any) {
-	if p, ok := l.problem(path, format, args...); ok {
-		l.warned = append(l.warned, p)
-	}
+	*strictyaml.Linter
+	file *File
 }
 
 func at(path ...any) []any { return path }
@@ -64,13 +42,13 @@ func (l *linter) run() {
 func (l *linter) header() {
 	f := l.file
 	if f.APIVersion != APIVersion {
-		l.wrong(at("apiVersion"), "the file must begin with \"apiVersion: %s\"; it says %q", APIVersion, f.APIVersion)
+		l.Wrong(at("apiVersion"), "the file must begin with \"apiVersion: %s\"; it says %q", APIVersion, f.APIVersion)
 	}
 	if f.Kind != Kind {
-		l.wrong(at("kind"), "the file must say \"kind: %s\"; it says %q", Kind, f.Kind)
+		l.Wrong(at("kind"), "the file must say \"kind: %s\"; it says %q", Kind, f.Kind)
 	}
 	if !isLabel(f.Metadata.Name) {
-		l.wrong(at("metadata", "name"), "%q is not a usable site name: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit", f.Metadata.Name)
+		l.Wrong(at("metadata", "name"), "%q is not a usable site name: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit", f.Metadata.Name)
 	}
 	l.oneOf(at("network", "proxyMode"), f.Network.ProxyMode, "ipvs", "iptables")
 	l.oneOf(at("network", "cni"), f.Network.CNI, CNIFlannel, CNICalico, CNINone)
@@ -79,17 +57,17 @@ func (l *linter) header() {
 
 func (l *linter) oneOf(path []any, got string, want ...string) {
 	if !slices.Contains(want, got) {
-		l.wrong(path, "%q is not a choice here; choose one of: %s", got, strings.Join(want, ", "))
+		l.Wrong(path, "%q is not a choice here; choose one of: %s", got, strings.Join(want, ", "))
 	}
 }
 
 func (l *linter) versions() {
 	v := l.file.Versions
 	if v.Kubernetes != "" && !hasNumbers(v.Kubernetes, "v1.20.") {
-		l.wrong(at("versions", "kubernetes"), "%q: this release knows Kubernetes v1.20 only, for example v1.20.15", v.Kubernetes)
+		l.Wrong(at("versions", "kubernetes"), "%q: this release knows Kubernetes v1.20 only, for example v1.20.15", v.Kubernetes)
 	}
 	if v.Etcd != "" && !hasNumbers(v.Etcd, "v3.4.") {
-		l.wrong(at("versions", "etcd"), "%q: this release knows etcd v3.4 only, for example v3.4.26", v.Etcd)
+		l.Wrong(at("versions", "etcd"), "%q: this release knows etcd v3.4 only, for example v3.4.26", v.Etcd)
 	}
 	if v.Docker == "" {
 		return
@@ -98,9 +76,9 @@ func (l *linter) versions() {
 	major, err := strconv.Atoi(first)
 	switch {
 	case err != nil || !hasNumbers(v.Docker, first+"."):
-		l.wrong(at("versions", "docker"), "%q is not a docker version such as 20.10.24", v.Docker)
+		l.Wrong(at("versions", "docker"), "%q is not a docker version such as 20.10.24", v.Docker)
 	case major >= MaxDockerMajor:
-		l.wrong(at("versions", "docker"), "docker %s does not work with Kubernetes v1.20: from 25 on its API lacks what kubelet reads (image sizes); use 20.10 or 19.03", v.Docker)
+		l.Wrong(at("versions", "docker"), "docker %s does not work with Kubernetes v1.20: from 25 on its API lacks what kubelet reads (image sizes); use 20.10 or 19.03", v.Docker)
 	}
 }
 
@@ -122,15 +100,15 @@ func (l *linter) quorum() {
 	n := len(l.file.Active(RoleEtcd))
 	switch {
 	case n == 0 && len(l.file.With(RoleEtcd)) > 0:
-		l.wrong(at("hosts"), "all etcd members are spare: the cluster begins with the others, 3 (or 5) of them")
+		l.Wrong(at("hosts"), "all etcd members are spare: the cluster begins with the others, 3 (or 5) of them")
 	case n == 0:
-		l.wrong(at("hosts"), "no host has the role etcd; it takes 3 (or 5)")
+		l.Wrong(at("hosts"), "no host has the role etcd; it takes 3 (or 5)")
 	case n < 3:
-		l.wrong(at("hosts"), "%d etcd %s: losing one host would lose the cluster; it takes 3 (or 5)", n, plural(n, "member", "members"))
+		l.Wrong(at("hosts"), "%d etcd %s: losing one host would lose the cluster; it takes 3 (or 5)", n, plural(n, "member", "members"))
 	case n%2 == 0:
-		l.wrong(at("hosts"), "%d etcd members: an even count survives no more failures than %d and fails more often; use %d or %d", n, n-1, n-1, n+1)
+		l.Wrong(at("hosts"), "%d etcd members: an even count survives no more failures than %d and fails more often; use %d or %d", n, n-1, n-1, n+1)
 	case n > 7:
-		l.warn(at("hosts"), "%d etcd members make every write slow; 3 or 5 are enough", n)
+		l.Warn(at("hosts"), "%d etcd members make every write slow; 3 or 5 are enough", n)
 	}
 }
 
@@ -138,12 +116,12 @@ func (l *linter) masters() {
 	masters, nodes := l.file.Active(RoleMaster), l.file.With(RoleNode)
 	switch {
 	case len(masters) == 0 && len(l.file.With(RoleMaster)) > 0:
-		l.wrong(at("hosts"), "all masters are spare: the cluster begins with the others, at least 1")
+		l.Wrong(at("hosts"), "all masters are spare: the cluster begins with the others, at least 1")
 	case len(masters) == 0:
-		l.wrong(at("hosts"), "no host has the role master; it takes at least 1")
+		l.Wrong(at("hosts"), "no host has the role master; it takes at least 1")
 	}
 	if len(nodes) == 0 {
-		l.warn(at("hosts"), "no host has the role node: the cluster can run nothing")
+		l.Warn(at("hosts"), "no host has the role node: the cluster can run nothing")
 	}
 }
 
@@ -154,19 +132,19 @@ func (l *linter) host() {
 	l.oneOf(at("host", "ipv6"), o.IPv6, "disable", "keep")
 	for i, s := range o.NTP.Servers {
 		if _, err := netip.ParseAddr(s); err != nil && !isName(s) {
-			l.wrong(at("host", "ntp", "servers", i), "%q is neither an IP address nor a host name", s)
+			l.Wrong(at("host", "ntp", "servers", i), "%q is neither an IP address nor a host name", s)
 		}
 		if slices.Index(o.NTP.Servers, s) < i {
-			l.wrong(at("host", "ntp", "servers", i), "%q is listed twice", s)
+			l.Wrong(at("host", "ntp", "servers", i), "%q is listed twice", s)
 		}
 	}
 	if _, ok := l.file.HostNamed(o.NTP.FallbackHost); !ok && o.NTP.FallbackHost != "" {
-		l.wrong(at("host", "ntp", "fallbackHost"), "%q is not the name of a host in this file", o.NTP.FallbackHost)
+		l.Wrong(at("host", "ntp", "fallbackHost"), "%q is not the name of a host in this file", o.NTP.FallbackHost)
 	}
 	l.between(at("host", "ntp", "maxSkewSeconds"), o.NTP.MaxSkewSeconds, 1, 60)
 	size := o.DockerLog.MaxSize
 	if digits := strings.TrimRight(size, "kmg"); len(size)-len(digits) != 1 || len(digits) > 6 || strings.Trim(digits, "0123456789") != "" || strings.TrimLeft(digits, "0") != digits || digits == "" {
-		l.wrong(at("host", "dockerLog", "maxSize"), "%q is not a size: a number and k, m or g, for example 500m", size)
+		l.Wrong(at("host", "dockerLog", "maxSize"), "%q is not a size: a number and k, m or g, for example 500m", size)
 	}
 	l.between(at("host", "dockerLog", "maxFile"), o.DockerLog.MaxFile, 1, 100)
 }
@@ -176,16 +154,16 @@ func (l *linter) kernel() {
 	o := l.file.OS
 	l.oneOf(at("host", "kernel", "mode"), o.Kernel.Mode, KernelUpgrade, KernelRequire, KernelSkip)
 	if o.Kernel.RemoveOld && o.Kernel.Mode != KernelUpgrade {
-		l.wrong(at("host", "kernel", "removeOld"), "kernels are removed only after an upgrade: say mode: upgrade, or leave this out")
+		l.Wrong(at("host", "kernel", "removeOld"), "kernels are removed only after an upgrade: say mode: upgrade, or leave this out")
 	}
 	if v := l.file.Versions.Kernel; v != "" {
 		version, release, ok := strings.Cut(v, "-")
 		if !ok || version == "" || release == "" || strings.ContainsAny(v, " :/") || len(v) > 64 {
-			l.wrong(at("versions", "kernel"), "%q is not a kernel's version and release such as 5.4.278-1.el7.elrepo", v)
+			l.Wrong(at("versions", "kernel"), "%q is not a kernel's version and release such as 5.4.278-1.el7.elrepo", v)
 		}
 	}
 	if b := o.Baseline; b != "" && (!filepath.IsLocal(b) || strings.Contains(b, "\\")) {
-		l.wrong(at("host", "baseline"), "%q is not a file inside the site directory; copy what ./install baseline has written there", b)
+		l.Wrong(at("host", "baseline"), "%q is not a file inside the site directory; copy what ./install baseline has written there", b)
 	}
 }
 
@@ -193,19 +171,19 @@ func (l *linter) security() {
 	s := l.file.Security
 	ttl, err := time.ParseDuration(s.BootstrapTTL)
 	if err != nil || ttl < time.Hour || ttl > 8760*time.Hour || ttl%time.Second != 0 {
-		l.wrong(at("security", "bootstrapTTL"), "%q is not usable: from 1h to 8760h (a year), for example 720h", s.BootstrapTTL)
+		l.Wrong(at("security", "bootstrapTTL"), "%q is not usable: from 1h to 8760h (a year), for example 720h", s.BootstrapTTL)
 	}
 	l.oneOf(at("security", "componentStatusPorts"), s.ComponentStatusPorts, "loopback", "off")
 	l.between(at("security", "certCAYears"), s.CertCAYears, 1, 30)
 	l.between(at("security", "certLeafYears"), s.CertLeafYears, 1, 30)
 	if s.CertLeafYears > s.CertCAYears {
-		l.wrong(at("security", "certLeafYears"), "certificates of %d years would outlive their CA of %d", s.CertLeafYears, s.CertCAYears)
+		l.Wrong(at("security", "certLeafYears"), "certificates of %d years would outlive their CA of %d", s.CertLeafYears, s.CertCAYears)
 	}
 }
 
 func (l *linter) between(path []any, got, low, high int) {
 	if got < low || got > high {
-		l.wrong(path, "%d is out of range: from %d to %d", got, low, high)
+		l.Wrong(path, "%d is out of range: from %d to %d", got, low, high)
 	}
 }
 

@@ -22,11 +22,11 @@ func (l *linter) endpoint() {
 	case a.Endpoint == "" || a.Endpoint == a.VIP:
 		return // what is wrong with the VIP is said there
 	case err != nil || !ip.Is4():
-		l.wrong(place, "%q is not an IPv4 address", a.Endpoint)
+		l.Wrong(place, "%q is not an IPv4 address", a.Endpoint)
 	case i >= 0 && !isMaster:
-		l.wrong(place, "%s is %q, which is no master from the start", a.Endpoint, l.file.Hosts[i].Name)
+		l.Wrong(place, "%s is %q, which is no master from the start", a.Endpoint, l.file.Hosts[i].Name)
 	case isMaster && len(masters) > 1:
-		l.warn(place, "nodes reach the API at %s alone, although there are %d masters: they stand still when that host is down; two hosts with the role lb and api.vip help", a.Endpoint, len(masters))
+		l.Warn(place, "nodes reach the API at %s alone, although there are %d masters: they stand still when that host is down; two hosts with the role lb and api.vip help", a.Endpoint, len(masters))
 	}
 }
 
@@ -36,29 +36,29 @@ func (l *linter) balancers() {
 	l.between(at("api", "prefix"), a.Prefix, 8, 30)
 	l.between(at("api", "virtualRouterId"), a.VirtualRouterID, 1, 255)
 	if len(lbs) == 1 {
-		l.warn(at("hosts"), "there is one load balancer: when %s is down nobody reaches the API; two of them help each other", lbs[0].Name)
+		l.Warn(at("hosts"), "there is one load balancer: when %s is down nobody reaches the API; two of them help each other", lbs[0].Name)
 	}
 	place := at("api", "vip")
 	if len(lbs) > 0 && l.file.OS.SELinux == "keep" {
-		l.warn(at("host", "selinux"), "where SELinux is enforcing, nginx may not use port %d; on each load balancer, once: semanage port -a -t http_port_t -p tcp %d; setsebool -P httpd_can_network_connect 1", a.Port, a.Port)
+		l.Warn(at("host", "selinux"), "where SELinux is enforcing, nginx may not use port %d; on each load balancer, once: semanage port -a -t http_port_t -p tcp %d; setsebool -P httpd_can_network_connect 1", a.Port, a.Port)
 	}
 	if a.VIP == "" {
 		switch masters := len(l.file.Active(RoleMaster)); {
 		case len(lbs) > 0:
-			l.wrong(place, "the load balancers need an address that is nobody's: the VIP, in their network")
+			l.Wrong(place, "the load balancers need an address that is nobody's: the VIP, in their network")
 		case masters > 1 && a.Endpoint == "":
-			l.wrong(at("hosts"), "%d masters and nothing in front of them: give two hosts the role lb and set api.vip, or say in api.endpoint where nodes reach the API", masters)
+			l.Wrong(at("hosts"), "%d masters and nothing in front of them: give two hosts the role lb and set api.vip, or say in api.endpoint where nodes reach the API", masters)
 		}
 		return
 	}
 	ip, err := netip.ParseAddr(a.VIP)
 	switch i := slices.IndexFunc(l.file.Hosts, func(h Host) bool { return h.IP == a.VIP }); {
-	case err != nil || !ip.Is4() || !ip.IsGlobalUnicast():
-		l.wrong(place, "%q is not an IPv4 address such as 20.0.0.110", a.VIP)
+	case err != nil || !ip.Is4() || !ordinary(ip):
+		l.Wrong(place, "%q is not an IPv4 address such as 20.0.0.110", a.VIP)
 	case i >= 0:
-		l.wrong(place, "%s is the address of %q; the VIP must be nobody's", a.VIP, l.file.Hosts[i].Name)
+		l.Wrong(place, "%s is the address of %q; the VIP must be nobody's", a.VIP, l.file.Hosts[i].Name)
 	case len(lbs) == 0:
-		l.wrong(place, "no host has the role lb, so nobody would hold %s; give two hosts the role", a.VIP)
+		l.Wrong(place, "no host has the role lb, so nobody would hold %s; give two hosts the role", a.VIP)
 	default:
 		l.besideBalancers(ip, lbs)
 	}
@@ -71,21 +71,21 @@ func (l *linter) besideBalancers(vip netip.Addr, lbs []Host) {
 	subnet := netip.PrefixFrom(vip, a.Prefix).Masked()
 	for _, h := range lbs {
 		if ip, err := netip.ParseAddr(h.IP); err == nil && subnet.IsValid() && !subnet.Contains(ip) {
-			l.wrong(place, "%s/%d is not in the network of the load balancer %s (%s)", a.VIP, a.Prefix, h.Name, h.IP)
+			l.Wrong(place, "%s/%d is not in the network of the load balancer %s (%s)", a.VIP, a.Prefix, h.Name, h.IP)
 		}
 	}
 	if subnet.IsValid() && (vip == subnet.Addr() || !subnet.Contains(vip.Next())) {
-		l.wrong(place, "%s is the first or last address of the network %s and cannot be used", a.VIP, subnet)
+		l.Wrong(place, "%s is the first or last address of the network %s and cannot be used", a.VIP, subnet)
 	}
 	for _, s := range []struct{ what, cidr string }{
 		{"the service network", l.file.Network.ServiceCIDR}, {"the pod network", l.file.Network.PodCIDR}, {"docker's own network", dockerNetwork},
 	} {
 		if p, err := netip.ParsePrefix(s.cidr); err == nil && p.Contains(vip) {
-			l.wrong(place, "%s lies in %s %s", a.VIP, s.what, s.cidr)
+			l.Wrong(place, "%s lies in %s %s", a.VIP, s.what, s.cidr)
 		}
 	}
 	if a.Endpoint != a.VIP && a.Endpoint != "" {
-		l.warn(at("api", "endpoint"), "nodes are sent to %s and not to the load balancers' %s", a.Endpoint, a.VIP)
+		l.Warn(at("api", "endpoint"), "nodes are sent to %s and not to the load balancers' %s", a.Endpoint, a.VIP)
 	}
 }
 
@@ -99,15 +99,15 @@ func (l *linter) upstreamDNS() {
 		}
 		switch {
 		case err != nil || !ip.Is4():
-			l.wrong(place, "%q is not the IPv4 address of a DNS server, such as 20.0.0.53 or 20.0.0.53:5353", s)
+			l.Wrong(place, "%q is not the IPv4 address of a DNS server, such as 20.0.0.53 or 20.0.0.53:5353", s)
 		case ip.IsLoopback() || ip.IsUnspecified() || ip.String() == l.file.Network.DNSIP:
-			l.wrong(place, "%s leads back to the cluster's own DNS: questions would go round for ever", s)
+			l.Wrong(place, "%s leads back to the cluster's own DNS: questions would go round for ever", s)
 		case slices.Index(servers, s) < i:
-			l.wrong(place, "%q is listed twice", s)
+			l.Wrong(place, "%q is listed twice", s)
 		}
 	}
 	if len(servers) > 15 {
-		l.wrong(at("network", "upstreamDNS"), "%d servers; CoreDNS takes 15 at most", len(servers))
+		l.Wrong(at("network", "upstreamDNS"), "%d servers; CoreDNS takes 15 at most", len(servers))
 	}
 }
 
@@ -119,16 +119,16 @@ func imageRef(s string) bool {
 func (l *linter) images() {
 	place := at("images", "registry")
 	if r := l.file.Images.Registry; r != "" && !regexp.MustCompile(`^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`).MatchString(r) {
-		l.wrong(place, "%q is not a registry such as registry.site.example:5000 or 20.0.0.50:5000/mirror", r)
+		l.Wrong(place, "%q is not a registry such as registry.site.example:5000 or 20.0.0.50:5000/mirror", r)
 	} else if host, _, _ := strings.Cut(r, "/"); r != "" && !strings.ContainsAny(host, ".:") {
-		l.wrong(place, "%q: the registry's name needs a dot or a port, or docker takes it for a directory of Docker Hub", r)
+		l.Wrong(place, "%q: the registry's name needs a dot or a port, or docker takes it for a directory of Docker Hub", r)
 	}
 	if ca := l.file.Images.RegistryCA; ca != "" {
 		switch {
 		case !filepath.IsLocal(ca) || strings.Contains(ca, "\\"):
-			l.wrong(at("images", "registryCA"), "%q is not a file inside the site directory; copy the authority's certificate there", ca)
+			l.Wrong(at("images", "registryCA"), "%q is not a file inside the site directory; copy the authority's certificate there", ca)
 		case l.file.Images.Registry == "":
-			l.wrong(at("images", "registryCA"), "there is no registry to trust: say images.registry, too")
+			l.Wrong(at("images", "registryCA"), "there is no registry to trust: say images.registry, too")
 		}
 	}
 	seen := map[string]int{}
@@ -136,11 +136,11 @@ func (l *linter) images() {
 		place := at("extras", "images", i)
 		switch {
 		case !imageRef(ref):
-			l.wrong(place, "%q: write the image in full, registry/repository:tag, for example docker.io/library/nginx:1.21.4", ref)
+			l.Wrong(place, "%q: write the image in full, registry/repository:tag, for example docker.io/library/nginx:1.21.4", ref)
 		case strings.HasSuffix(ref, ":latest"):
-			l.wrong(place, "%q: the tag latest is pulled at every start of a pod, and nothing can be pulled on the site; name a version", ref)
+			l.Wrong(place, "%q: the tag latest is pulled at every start of a pod, and nothing can be pulled on the site; name a version", ref)
 		case seen[ref] > 0:
-			l.wrong(place, "%q is listed twice", ref)
+			l.Wrong(place, "%q is listed twice", ref)
 		}
 		seen[ref]++
 	}
@@ -150,13 +150,13 @@ func (l *linter) images() {
 		base := strings.TrimSuffix(path.Base(file), path.Ext(file))
 		switch {
 		case path.Clean(file) != file || !filepath.IsLocal(file) || file == ".":
-			l.wrong(place, "%q: want a plain path inside the site, such as manifests/ingress.yaml", file)
+			l.Wrong(place, "%q: want a plain path inside the site, such as manifests/ingress.yaml", file)
 		case path.Ext(file) != ".yaml" && path.Ext(file) != ".yml" || !isLabel(base):
-			l.wrong(place, "%q: want a name of a-z, 0-9 and - that ends in .yaml: it becomes the add-on's name", file)
+			l.Wrong(place, "%q: want a name of a-z, 0-9 and - that ends in .yaml: it becomes the add-on's name", file)
 		case names[base] > 0:
-			l.wrong(place, "%q: there is a manifest named %s already (line %d)", file, base, names[base])
+			l.Wrong(place, "%q: there is a manifest named %s already (line %d)", file, base, names[base])
 		default:
-			names[base], _ = l.source.Position(place...)
+			names[base] = l.Line(place...)
 		}
 	}
 }

@@ -15,12 +15,12 @@ func notForData() []string {
 // dataDir checks a directory for data; it must be so many levels deep.
 func (l *linter) dataDir(path []any, dir string, levels int, words, example string) bool {
 	if !isCleanPath(dir) || strings.Count(dir, "/") < levels || dir == "/" {
-		l.wrong(path, "%q is not usable: an absolute path at least %s levels deep, of letters, digits and . _ - /, for example %s", dir, words, example)
+		l.Wrong(path, "%q is not usable: an absolute path at least %s levels deep, of letters, digits and . _ - /, for example %s", dir, words, example)
 		return false
 	}
 	for _, top := range notForData() {
 		if strings.HasPrefix(dir+"/", top) {
-			l.wrong(path, "%q lies in %s, which is not for data", dir, strings.TrimSuffix(top, "/"))
+			l.Wrong(path, "%q lies in %s, which is not for data", dir, strings.TrimSuffix(top, "/"))
 			return false
 		}
 	}
@@ -37,13 +37,13 @@ func (l *linter) snapshots() {
 	if l.dataDir(path, s.Dir, 2, "two", "/data/backup") {
 		switch {
 		case strings.HasPrefix(s.Dir+"/", data+"/") || strings.HasPrefix(data+"/", s.Dir+"/"):
-			l.wrong(path, "%q and the database's own directory %q must not lie in each other", s.Dir, data)
+			l.Wrong(path, "%q and the database's own directory %q must not lie in each other", s.Dir, data)
 		case strings.HasPrefix(s.Dir+"/", "/var/lib/etcd/"):
-			l.warn(path, "%q is beside the database: when that disk is lost, its snapshots are too", s.Dir)
+			l.Warn(path, "%q is beside the database: when that disk is lost, its snapshots are too", s.Dir)
 		}
 	}
 	if !isCalendar(s.Every) {
-		l.wrong(at("etcd", "snapshots", "every"), "%q is not a time that systemd 219 understands; for example hourly, daily, weekly, 02:30, *-*-* 00/6:00:00 or Sun 03:00", s.Every)
+		l.Wrong(at("etcd", "snapshots", "every"), "%q is not a time that systemd 219 understands; for example hourly, daily, weekly, 02:30, *-*-* 00/6:00:00 or Sun 03:00", s.Every)
 	}
 	l.between(at("etcd", "snapshots", "keep"), s.Keep, 1, 1000)
 }

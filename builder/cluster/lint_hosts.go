@@ -14,11 +14,11 @@ const joinName = bundle.JoinPack
 
 func (l *linter) hosts() {
 	if len(l.file.Hosts) == 0 {
-		l.wrong(at("hosts"), "the file lists no hosts")
+		l.Wrong(at("hosts"), "the file lists no hosts")
 		return
 	}
 	if len(l.file.Hosts) > maxHosts {
-		l.wrong(at("hosts"), "%d hosts; the limit is %d", len(l.file.Hosts), maxHosts)
+		l.Wrong(at("hosts"), "%d hosts; the limit is %d", len(l.file.Hosts), maxHosts)
 		return
 	}
 	names, ips, members := map[string]int{}, map[string]int{}, map[string]int{}
@@ -42,8 +42,7 @@ func (l *linter) hosts() {
 // unique finds a value that an earlier host has already. first maps values to 1 + the index of the host.
 func (l *linter) unique(first map[string]int, value string, i int, key, what string) {
 	if n := first[value]; n > 0 {
-		line, _ := l.source.Position("hosts", n-1, key)
-		l.wrong(at("hosts", i, key), "%s %s belongs to %q already (line %d)", what, value, l.file.Hosts[n-1].Name, line)
+		l.Wrong(at("hosts", i, key), "%s %s belongs to %q already (line %d)", what, value, l.file.Hosts[n-1].Name, l.Line("hosts", n-1, key))
 		return
 	}
 	first[value] = i + 1
@@ -52,11 +51,11 @@ func (l *linter) unique(first map[string]int, value string, i int, key, what str
 func (l *linter) hostName(i int, h Host) bool {
 	switch {
 	case h.Name == "":
-		l.wrong(at("hosts", i, "name"), "the host has no name")
+		l.Wrong(at("hosts", i, "name"), "the host has no name")
 	case h.Name == joinName:
-		l.wrong(at("hosts", i, "name"), "%q is what nodes that are not in this file are called inside the bundle; choose another name", h.Name)
+		l.Wrong(at("hosts", i, "name"), "%q is what nodes that are not in this file are called inside the bundle; choose another name", h.Name)
 	case h.Name == "localhost" || !isLabel(h.Name):
-		l.wrong(at("hosts", i, "name"), "%q is not a usable host name: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit, lower case", h.Name)
+		l.Wrong(at("hosts", i, "name"), "%q is not a usable host name: 1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit, lower case", h.Name)
 	default:
 		return true
 	}
@@ -65,48 +64,53 @@ func (l *linter) hostName(i int, h Host) bool {
 
 func (l *linter) hostIP(i int, h Host) bool {
 	if h.IP == "" {
-		l.wrong(at("hosts", i, "ip"), "the host has no ip")
+		l.Wrong(at("hosts", i, "ip"), "the host has no ip")
 		return false
 	}
 	ip, err := netip.ParseAddr(h.IP)
 	switch {
 	case err != nil || !ip.Is4():
-		l.wrong(at("hosts", i, "ip"), "%q is not an IPv4 address such as 20.0.0.100", h.IP)
-	case !ip.IsGlobalUnicast() || ip.As4()[0] >= 240 || ip.As4()[0] == 0:
-		l.wrong(at("hosts", i, "ip"), "%s is not an address that a host can have on a network", h.IP)
+		l.Wrong(at("hosts", i, "ip"), "%q is not an IPv4 address such as 20.0.0.100", h.IP)
+	case !ordinary(ip):
+		l.Wrong(at("hosts", i, "ip"), "%s is not an address that a host can have on a network", h.IP)
 	default:
 		return true
 	}
 	return false
 }
 
+// ordinary reports whether an IPv4 address is one that a host can have.
+func ordinary(ip netip.Addr) bool {
+	return !slices.ContainsFunc(special(), func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
 func (l *linter) hostRoles(i int, h Host) {
 	if len(h.Roles) == 0 {
-		l.wrong(at("hosts", i, "roles"), "the host has no roles; known are %s", knownRoles)
+		l.Wrong(at("hosts", i, "roles"), "the host has no roles; known are %s", knownRoles)
 	}
 	for n, role := range h.Roles {
 		path := at("hosts", i, "roles", n)
 		switch {
 		case !slices.Contains([]string{RoleEtcd, RoleLB, RoleMaster, RoleNode}, role):
-			l.wrong(path, "unknown role %q; known are %s", role, knownRoles)
+			l.Wrong(path, "unknown role %q; known are %s", role, knownRoles)
 		case slices.Index(h.Roles, role) < n:
-			l.wrong(path, "role %q is listed twice", role)
+			l.Wrong(path, "role %q is listed twice", role)
 		}
 	}
 	if h.EtcdName != "" && !h.Has(RoleEtcd) {
-		l.wrong(at("hosts", i, "etcdName"), "the host has an etcdName but not the role etcd")
+		l.Wrong(at("hosts", i, "etcdName"), "the host has an etcdName but not the role etcd")
 	}
 	if h.Has(RoleLB) && h.Has(RoleMaster) {
-		l.wrong(at("hosts", i, "roles"), "a load balancer in front of the masters cannot be on a master: both listen on port %d", l.file.API.Port)
+		l.Wrong(at("hosts", i, "roles"), "a load balancer in front of the masters cannot be on a master: both listen on port %d", l.file.API.Port)
 	}
 	if h.Spare && (h.Has(RoleNode) || h.Has(RoleLB)) {
-		l.wrong(at("hosts", i, "spare"), "only masters and etcd members can be spare; a node joins at any time (nodes.joinCIDRs)")
+		l.Wrong(at("hosts", i, "spare"), "only masters and etcd members can be spare; a node joins at any time (nodes.joinCIDRs)")
 	}
 }
 
 func (l *linter) memberName(i int, h Host) bool {
 	if !isLabel(h.EtcdName) {
-		l.wrong(at("hosts", i, "etcdName"), "%q is not a usable member name: 1 to 63 of a-z, 0-9 and -", h.EtcdName)
+		l.Wrong(at("hosts", i, "etcdName"), "%q is not a usable member name: 1 to 63 of a-z, 0-9 and -", h.EtcdName)
 		return false
 	}
 	return true

@@ -34,19 +34,20 @@ func (l *linter) network() {
 		spans = append(spans, span{"the pod network", at("network", "podCIDR"), pods})
 		// Every node gets a /24 of its own.
 		if have, want := 1<<(24-pods.Bits()), len(l.file.With(RoleNode)); have < want {
-			l.wrong(at("network", "podCIDR"), "%s has room for %d nodes (a /24 for each), the file lists %d", n.PodCIDR, have, want)
+			l.Wrong(at("network", "podCIDR"), "%s has room for %d nodes (a /24 for each), the file lists %d", n.PodCIDR, have, want)
 		}
 	}
-	l.overlaps(append([]span{{"docker's own network", nil, netip.MustParsePrefix(dockerNetwork)}}, spans...))
+	spans = append([]span{{"docker's own network", nil, netip.MustParsePrefix(dockerNetwork)}}, spans...)
+	l.overlaps(spans)
 	if !isName(n.DNSDomain) {
-		l.wrong(at("network", "dnsDomain"), "%q is not a DNS domain such as cluster.local", n.DNSDomain)
+		l.Wrong(at("network", "dnsDomain"), "%q is not a DNS domain such as cluster.local", n.DNSDomain)
 	}
 	for i, text := range l.file.Nodes.JoinCIDRs {
 		path := at("nodes", "joinCIDRs", i)
 		join, ok := l.prefix(path, text, 8, 32)
 		for _, s := range spans {
 			if ok && join.Overlaps(s.prefix) {
-				l.wrong(path, "%s overlaps %s (%s): no host can have such an address", text, s.what, s.prefix)
+				l.Wrong(path, "%s overlaps %s (%s): no host can have such an address", text, s.what, s.prefix)
 			}
 		}
 	}
@@ -58,15 +59,24 @@ func (l *linter) prefix(path []any, text string, low, high int) (netip.Prefix, b
 	p, err := netip.ParsePrefix(text)
 	switch {
 	case err != nil || !p.Addr().Is4():
-		l.wrong(path, "%q is not an IPv4 network such as 10.0.0.0/24", text)
+		l.Wrong(path, "%q is not an IPv4 network such as 10.0.0.0/24", text)
 	case p.Masked() != p:
-		l.wrong(path, "%q is an address inside a network; the network itself is %s", text, p.Masked())
+		l.Wrong(path, "%q is an address inside a network; the network itself is %s", text, p.Masked())
 	case p.Bits() < low || p.Bits() > high:
-		l.wrong(path, "%q: the part after / must be from %d to %d", text, low, high)
+		l.Wrong(path, "%q: the part after / must be from %d to %d", text, low, high)
+	case slices.ContainsFunc(special(), p.Overlaps):
+		l.Wrong(path, "%s is not for a network of hosts or pods: it is reserved, as 0.0.0.0/8, 127.0.0.0/8, 169.254.0.0/16 and all from 224.0.0.0 on are", text)
 	default:
 		return p, true
 	}
 	return netip.Prefix{}, false
+}
+
+// special are the networks whose addresses no host can have among others (RFC 6890): this network, the host itself, a link, and
+// from 224.0.0.0 on those for many and those that are reserved.
+func special() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
+		netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("240.0.0.0/4")}
 }
 
 func (l *linter) dns(service netip.Prefix) {
@@ -75,13 +85,13 @@ func (l *linter) dns(service netip.Prefix) {
 	path := at("network", "dnsIP")
 	switch {
 	case err != nil || !ip.Is4():
-		l.wrong(path, "%q is not an IPv4 address", text)
+		l.Wrong(path, "%q is not an IPv4 address", text)
 	case !service.Contains(ip):
-		l.wrong(path, "%s is not in the service network %s", text, service)
+		l.Wrong(path, "%s is not in the service network %s", text, service)
 	case ip == service.Addr() || !service.Contains(ip.Next()):
-		l.wrong(path, "%s is the first or last address of the service network and cannot be used", text)
+		l.Wrong(path, "%s is the first or last address of the service network and cannot be used", text)
 	case ip == service.Addr().Next():
-		l.wrong(path, "%s is the API server's own service address; use another, for example %s", text, ip.Next())
+		l.Wrong(path, "%s is the API server's own service address; use another, for example %s", text, ip.Next())
 	}
 }
 
@@ -89,7 +99,7 @@ func (l *linter) overlaps(spans []span) {
 	for i, a := range spans {
 		for _, b := range spans[:i] {
 			if a.prefix.Overlaps(b.prefix) {
-				l.wrong(a.path, "%s %s overlaps %s %s", a.what, a.prefix, b.what, b.prefix)
+				l.Wrong(a.path, "%s %s overlaps %s %s", a.what, a.prefix, b.what, b.prefix)
 			}
 		}
 	}
@@ -97,7 +107,7 @@ func (l *linter) overlaps(spans []span) {
 		ip, err := netip.ParseAddr(h.IP)
 		for _, s := range spans {
 			if err == nil && s.prefix.Contains(ip) {
-				l.wrong(at("hosts", i, "ip"), "host address %s lies in %s %s", h.IP, s.what, s.prefix)
+				l.Wrong(at("hosts", i, "ip"), "host address %s lies in %s %s", h.IP, s.what, s.prefix)
 			}
 		}
 	}
@@ -113,7 +123,7 @@ func (l *linter) nodePorts() {
 	path := at("network", "nodePorts")
 	low, high, err := l.file.portRange()
 	if err != nil {
-		l.wrong(path, "%s", err)
+		l.Wrong(path, "%s", err)
 		return
 	}
 	var taken []int
@@ -124,13 +134,13 @@ func (l *linter) nodePorts() {
 	}
 	slices.Sort(taken)
 	for _, port := range taken {
-		l.wrong(path, "%s contains port %d, where %s listens", l.file.Network.NodePorts, port, listeners()[port])
+		l.Wrong(path, "%s contains port %d, where %s listens", l.file.Network.NodePorts, port, listeners()[port])
 	}
 	if port := l.file.API.Port; port >= low && port <= high {
-		l.wrong(path, "%s contains port %d, where the API server listens", l.file.Network.NodePorts, port)
+		l.Wrong(path, "%s contains port %d, where the API server listens", l.file.Network.NodePorts, port)
 	}
 	if high >= localPortsLow && low <= localPortsHigh {
-		l.warn(path, "%s shares ports with outgoing connections (%d-%d): a service may find its port taken; 30000-32767 does not", l.file.Network.NodePorts, localPortsLow, localPortsHigh)
+		l.Warn(path, "%s shares ports with outgoing connections (%d-%d): a service may find its port taken; 30000-32767 does not", l.file.Network.NodePorts, localPortsLow, localPortsHigh)
 	}
 }
 
@@ -149,15 +159,15 @@ func (l *linter) api() {
 	a := l.file.API
 	l.between(at("api", "port"), a.Port, 1, 65535)
 	if who := listeners()[a.Port]; who != "" {
-		l.wrong(at("api", "port"), "port %d is where %s listens; 6443 is usual", a.Port, who)
+		l.Wrong(at("api", "port"), "port %d is where %s listens; 6443 is usual", a.Port, who)
 	}
 	l.endpoint()
 	for i, s := range a.ExtraSANs {
 		if ip, err := netip.ParseAddr(s); (err != nil || ip.Zone() != "" || ip.String() != s) && !isName(s) {
-			l.wrong(at("api", "extraSANs", i), "%q is neither an IP address nor a host name", s)
+			l.Wrong(at("api", "extraSANs", i), "%q is neither an IP address nor a host name", s)
 		}
 		if slices.Index(a.ExtraSANs, s) < i {
-			l.wrong(at("api", "extraSANs", i), "%q is listed twice", s)
+			l.Wrong(at("api", "extraSANs", i), "%q is listed twice", s)
 		}
 	}
 }

@@ -4,72 +4,36 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"offgrid/builder/internal/strictyaml"
 )
 
 // Problem is one finding about a cluster file.
-type Problem struct {
-	Line   int    // from 1; 0 when it concerns the file as a whole
-	Column int    // from 1, in characters
-	Path   string // "hosts[2].ip"
-	Text   string // what is wrong and what would be right, for an operator
-}
+type Problem = strictyaml.Problem
 
 // Problems is the error of Load: everything that is wrong with the file, in the order of its lines.
-type Problems struct {
-	Name  string // of the file, for people
-	Items []Problem
-}
+type Problems struct{ *strictyaml.Problems }
 
-func (p *Problems) Error() string {
-	lines := make([]string, len(p.Items))
-	for i, item := range p.Items {
-		lines[i] = strictyaml.Problem(item).Format(p.Name)
+func problems(err error) error {
+	var list *strictyaml.Problems
+	if errors.As(err, &list) {
+		return &Problems{list}
 	}
-	return strings.Join(lines, "\n")
+	return err
 }
 
 // Load reads and checks a cluster file and fills in its defaults. The error is a *Problems with all findings at once.
 func Load(name string, data []byte) (*File, error) {
 	f := defaults()
-	source, err := strictyaml.Decode(name, data, f)
-	var found []strictyaml.Problem
-	var list *strictyaml.Error
-	switch {
-	case errors.As(err, &list):
-		found = list.Problems
-	case err != nil:
-		return nil, err
+	warnings, err := strictyaml.Lint(name, data, f, func(l *strictyaml.Linter) {
+		f.derive()
+		(&linter{Linter: l, file: f}).run()
+	})
+	if err != nil {
+		return nil, problems(err)
 	}
-	if source == nil {
-		return nil, problems(name, found)
-	}
-	l := &linter{file: f, source: source, silent: map[string]bool{}}
-	for _, p := range found {
-		l.silent[p.Path] = true // said already; what follows from it is not another finding
-	}
-	f.derive()
-	l.run()
-	found = append(found, l.found...)
-	if len(found) > 0 {
-		return nil, problems(name, found)
-	}
-	strictyaml.SortProblems(l.warned)
-	for _, w := range l.warned {
-		f.warnings = append(f.warnings, Problem(w))
-	}
+	f.warnings = warnings
 	return f, nil
-}
-
-func problems(name string, found []strictyaml.Problem) *Problems {
-	strictyaml.SortProblems(found)
-	p := &Problems{Name: name}
-	for _, item := range found {
-		p.Items = append(p.Items, Problem(item))
-	}
-	return p
 }
 
 // defaults is the file that says nothing: the values of the tutorial, hardened.

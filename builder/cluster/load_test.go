@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -155,6 +156,11 @@ func TestOneMistakeIsNamedByItsPath(t *testing.T) {
 		{"kind:", "network: {nodePorts: 6000-7000}\nkind:", "network.nodePorts", "port 6443"},
 		{"kind:", "network: {nodePorts: 7-}\nkind:", "network.nodePorts", "not a range of ports"},
 		{"kind:", "nodes: {joinCIDRs: [10.244.0.0/20]}\nkind:", "nodes.joinCIDRs[0]", "overlaps the pod network"},
+		{"kind:", "network: {serviceCIDR: 127.0.0.0/16, dnsIP: 127.0.0.2}\nkind:", "network.serviceCIDR", "is not for a network of hosts or pods"},
+		{"kind:", "network: {podCIDR: 224.0.0.0/8}\nkind:", "network.podCIDR", "is not for a network of hosts or pods"},
+		{"kind:", "nodes: {joinCIDRs: [172.17.8.0/24]}\nkind:", "nodes.joinCIDRs[0]", "overlaps docker's own network"},
+		{"kind:", "nodes: {joinCIDRs: [169.254.1.0/24]}\nkind:", "nodes.joinCIDRs[0]", "is not for a network of hosts or pods"},
+		{"kind:", "api: {vip: 240.0.0.1}\nkind:", "api.vip", "not an IPv4 address such as"},
 		{"kind:", "api: {port: 2379}\nkind:", "api.port", "etcd listens"},
 		{"kind:", "api: {extraSANs: [a, a, 'b c']}\nkind:", "api.extraSANs[1]", "listed twice"},
 		{"kind:", "host: {ntp: {fallbackHost: z}}\nkind:", "host.ntp.fallbackHost", "not the name of a host"},
@@ -206,6 +212,36 @@ func TestOneMistakeIsNamedByItsPath(t *testing.T) {
 		if !errors.As(err, &p) || p.Items[0].Path != c.path && p.Items[len(p.Items)-1].Path != c.path || !strings.Contains(err.Error(), c.text) {
 			t.Errorf("%s: got %v, want %s ... %s", c.to, err, c.path, c.text)
 		}
+	}
+}
+
+func TestWhatFollowsFromAFindingIsNoOtherOne(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"an empty file":        {"# nothing yet\n", "c: the file is empty"},
+		"a list":               {"- a\n", "c:1:1: want keys with values here, not a list"},
+		"a host that is empty": {small + "-\n", "c:8:1: hosts[3]: an empty list item"},
+		"a host that is a word": {strings.Replace(small, "- {name: b, ip: 10.9.0.2, roles: [etcd, node]}", "- b\n- {name: b, ip: 10.9.0.2, roles: [etcd, node]}", 1),
+			"c:6:3: hosts[1]: want keys with values here, not the value \"b\""},
+	} {
+		if _, err := Load("c", []byte(c.text)); err == nil || err.Error() != c.want {
+			t.Errorf("%s: got\n%v\nwant\n%s", name, err, c.want)
+		}
+	}
+}
+
+func TestAFileOfAWindowsEditorIsRead(t *testing.T) {
+	if _, err := Load("c", []byte("\ufeff"+strings.ReplaceAll(small, "\n", "\r\n"))); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestFindingsBeyondTheLimitAreCounted(t *testing.T) {
+	text := small
+	for i := range 250 {
+		text = fmt.Sprintf("unknown%d: 1\n", i) + text
+	}
+	if _, err := Load("c", []byte(text)); err == nil || !strings.HasSuffix(err.Error(), "\nc: and 50 more") {
+		t.Errorf("got %v", err)
 	}
 }
 

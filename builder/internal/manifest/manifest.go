@@ -66,10 +66,10 @@ func Read(name string, data []byte) ([]Object, error) {
 		all = append(all, o)
 	}
 	if len(found) > 0 {
-		return nil, &strictyaml.Error{Name: name, Problems: found}
+		return nil, &strictyaml.Problems{Name: name, Items: found}
 	}
 	if len(all) == 0 {
-		return nil, &strictyaml.Error{Name: name, Problems: []strictyaml.Problem{{Text: "there is no object in the file"}}}
+		return nil, &strictyaml.Problems{Name: name, Items: []strictyaml.Problem{{Text: "there is no object in the file"}}}
 	}
 	return all, nil
 }

@@ -34,6 +34,12 @@ func (d *decoder) add(tk *token.Token, path []any, format string, args ...any) {
 	d.problems = append(d.problems, *p)
 }
 
+// wrong is add for a value that is not read at all: what follows from it is no other finding.
+func (d *decoder) wrong(tk *token.Token, path []any, format string, args ...any) {
+	d.add(tk, path, format, args...)
+	d.source.unread[Path(path...)] = true
+}
+
 func (d *decoder) mark(tk *token.Token, path []any) {
 	if tk != nil && tk.Position != nil {
 		d.source.positions[Path(path...)] = position{tk.Position.Line, tk.Position.Column}
@@ -90,7 +96,7 @@ func (d *decoder) mapping(node ast.Node, path []any) ([]*ast.MappingValueNode, b
 	case *ast.MappingValueNode:
 		return []*ast.MappingValueNode{n}, true
 	}
-	d.add(node.GetToken(), path, "want keys with values here, not %s", describe(node))
+	d.wrong(node.GetToken(), path, "want keys with values here, not %s", describe(node))
 	return nil, false
 }
 
@@ -145,20 +151,28 @@ func (d *decoder) eachKey(values []*ast.MappingValueNode, path []any, f func(str
 func (d *decoder) list(node ast.Node, dst reflect.Value, path []any) {
 	seq, ok := node.(*ast.SequenceNode)
 	if !ok {
-		d.add(node.GetToken(), path, "want a list here, not %s", describe(node))
+		d.wrong(node.GetToken(), path, "want a list here, not %s", describe(node))
 		return
 	}
 	out := reflect.MakeSlice(dst.Type(), len(seq.Values), len(seq.Values))
 	for i, v := range seq.Values {
 		here := append(slices.Clip(path), i)
 		if v == nil || v.Type() == ast.NullType {
-			d.add(seq.GetToken(), here, "an empty list item")
+			d.wrong(entryToken(seq, i), here, "an empty list item")
 			continue
 		}
 		d.mark(firstToken(v), here)
 		d.value(v, out.Index(i), here)
 	}
 	dst.Set(out)
+}
+
+// entryToken is the dash of an entry, or where the list begins.
+func entryToken(seq *ast.SequenceNode, i int) *token.Token {
+	if i < len(seq.Entries) && seq.Entries[i] != nil && seq.Entries[i].Start != nil {
+		return seq.Entries[i].Start
+	}
+	return seq.GetToken()
 }
 
 // firstToken is where a node begins for the reader: the parser's own token of a mapping is its colon.

@@ -41,9 +41,9 @@ func (n *Node) String(keys ...string) string {
 	return ""
 }
 
-// Documents reads all documents of a file, empty ones left out. The error is an *Error.
+// Documents reads all documents of a file, empty ones left out. The error is a *Problems.
 func Documents(name string, data []byte) ([]*Node, error) {
-	d := &decoder{source: &Source{positions: map[string]position{}}}
+	d := &decoder{source: &Source{positions: map[string]position{}, unread: map[string]bool{}}}
 	var all []*Node
 	for _, text := range split(string(data)) {
 		if strings.TrimSpace(text.content) == "" {
@@ -54,7 +54,7 @@ func Documents(name string, data []byte) ([]*Node, error) {
 			if problem.Line > 0 {
 				problem.Line += text.before
 			}
-			return nil, &Error{Name: name, Problems: []Problem{*problem}}
+			return nil, &Problems{Name: name, Items: []Problem{*problem}}
 		}
 		d.before = text.before
 		for _, body := range bodies {
@@ -65,7 +65,7 @@ func Documents(name string, data []byte) ([]*Node, error) {
 	}
 	if len(d.problems) > 0 {
 		SortProblems(d.problems)
-		return nil, &Error{Name: name, Problems: d.problems, More: d.more}
+		return nil, &Problems{Name: name, Items: d.problems, More: d.more}
 	}
 	return all, nil
 }

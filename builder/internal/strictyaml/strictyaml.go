@@ -3,6 +3,7 @@
 package strictyaml
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -32,16 +33,16 @@ type Problem struct {
 	Text   string // what is wrong, in plain words
 }
 
-// Error lists everything that is wrong with a file, in the order of its lines.
-type Error struct {
-	Name     string // of the file, for people
-	Problems []Problem
-	More     int // problems that are not listed
+// Problems lists everything that is wrong with a file, in the order of its lines.
+type Problems struct {
+	Name  string // of the file, for people
+	Items []Problem
+	More  int // problems that are not listed
 }
 
-func (e *Error) Error() string {
-	lines := make([]string, 0, len(e.Problems)+1)
-	for _, p := range e.Problems {
+func (e *Problems) Error() string {
+	lines := make([]string, 0, len(e.Items)+1)
+	for _, p := range e.Items {
 		lines = append(lines, p.Format(e.Name))
 	}
 	if e.More > 0 {
@@ -68,6 +69,7 @@ func (p Problem) Format(name string) string {
 // Source tells where in the file a value stands.
 type Source struct {
 	positions map[string]position
+	unread    map[string]bool // paths whose value is of another kind than it should be
 }
 
 type position struct{ line, column int }
@@ -111,7 +113,7 @@ func Path(path ...any) string {
 }
 
 // Decode reads data into v, a pointer to a struct whose fields carry yaml tags. What the file does not name keeps the value
-// it has, so defaults are set before. A scalar in a string field is taken as it is written (1.20 stays "1.20"). An *Error
+// it has, so defaults are set before. A scalar in a string field is taken as it is written (1.20 stays "1.20"). A *Problems
 // carries all findings; then the Source is still there, unless the text is not YAML at all, and v holds what could be read.
 func Decode(name string, data []byte, v any) (*Source, error) {
 	target := reflect.ValueOf(v)
@@ -120,11 +122,11 @@ func Decode(name string, data []byte, v any) (*Source, error) {
 	}
 	body, problem := parse(data)
 	if problem != nil {
-		return nil, &Error{Name: name, Problems: []Problem{*problem}}
+		return nil, &Problems{Name: name, Items: []Problem{*problem}}
 	}
-	d := &decoder{source: &Source{positions: map[string]position{}}}
+	d := &decoder{source: &Source{positions: map[string]position{}, unread: map[string]bool{}}}
 	if body == nil {
-		d.add(nil, nil, "the file is empty")
+		d.wrong(nil, nil, "the file is empty")
 	} else {
 		d.value(body, target.Elem(), nil)
 	}
@@ -132,7 +134,7 @@ func Decode(name string, data []byte, v any) (*Source, error) {
 		return d.source, nil
 	}
 	SortProblems(d.problems)
-	return d.source, &Error{Name: name, Problems: d.problems, More: d.more}
+	return d.source, &Problems{Name: name, Items: d.problems, More: d.more}
 }
 
 // SortProblems puts problems into the order of the file's lines.
@@ -174,6 +176,7 @@ func parseAll(data []byte, depth int) (bodies []ast.Node, problem *Problem) {
 	if !utf8.Valid(data) {
 		return nil, &Problem{Text: "the file is not UTF-8 text"}
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // editors of Windows put it there
 	tokens := lexer.Tokenize(string(data))
 	if p := refuseTokens(tokens, depth); p != nil {
 		return nil, p

@@ -106,7 +106,7 @@ func TestWhatCanGrowOrNestIsRefused(t *testing.T) {
 		"- a":                                   "want keys with values",
 	} {
 		_, err := Decode("f", []byte(text), &sample{})
-		var list *Error
+		var list *Problems
 		if !errors.As(err, &list) || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.40q: got %v, want %q", text, err, want)
 		}
