@@ -138,7 +138,7 @@ func unpack(ctx context.Context, b *bundle.Bundle, host string) (*hostpack.Pack,
 
 // trouble turns what kept two bundles from being compared into a refusal: 1 is taken.
 func trouble(err error) error {
-	if exitCode(err) != exitFailed || errors.Is(err, errDifferent) {
+	if judge(err).code != exitFailed || errors.Is(err, errDifferent) {
 		return err
 	}
 	return &refusal{fmt.Errorf("comparing bundles: %w", err), "`bundle verify FILE` says whether a bundle can be read whole"}

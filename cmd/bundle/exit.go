@@ -58,8 +58,14 @@ type refusal struct {
 func (e *refusal) Error() string { return e.err.Error() }
 func (e *refusal) Unwrap() error { return e.err }
 
-// exitCode chooses the exit code; nothing else does.
-func exitCode(err error) int {
+// verdict is what an error means for whoever typed the command.
+type verdict struct {
+	code  int
+	hints []string // the one command, or the one thing, that helps
+}
+
+// judge chooses the exit code and what helps; nothing else does.
+func judge(err error) verdict {
 	var (
 		usage   *usageError
 		refused *refusal
@@ -69,53 +75,37 @@ func exitCode(err error) int {
 	)
 	switch {
 	case err == nil:
-		return exitDone
-	case errors.Is(err, errInterrupted) || errors.Is(err, context.Canceled):
-		return exitInterrupted
+		return verdict{code: exitDone}
+	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
+		return verdict{exitInterrupted, []string{"run the same command again: it goes on where it stopped"}}
 	case errors.As(err, &damage):
-		return exitDamaged
+		return verdict{exitDamaged, []string{"copy the file again from dist/ where it was built, and run `sha256sum -c SHA256SUMS` there"}}
 	case errors.Is(err, errDifferent):
-		return exitFailed
-	case errors.As(err, &usage), errors.As(err, &refused), errors.As(err, &format), errors.As(err, &not), builder.Refused(err):
-		return exitRefused
+		return verdict{code: exitFailed}
+	case errors.As(err, &usage):
+		return verdict{exitRefused, []string{"`" + usage.command + " --help` shows how it is used"}}
+	case errors.As(err, &refused):
+		return verdict{exitRefused, []string{refused.hint}}
+	case errors.As(err, &format):
+		return verdict{exitRefused, []string{"use the bundle program of the release that made the file"}}
+	case errors.As(err, &not):
+		return verdict{exitRefused, []string{"bundles are the files ROLE.bundle that `bundle build` writes to dist/"}}
+	case builder.Refused(err):
+		return verdict{exitRefused, builderHints(err)}
 	}
-	return exitFailed
+	return verdict{exitFailed, builderHints(err)}
 }
 
-// hints returns the one command, or the one thing, that helps.
-func hints(err error) []string {
+func builderHints(err error) []string {
 	var (
-		usage    *usageError
-		refused  *refusal
 		problems *cluster.Problems
-		damage   *bundle.DamageError
-		format   *bundle.FormatError
-		not      *bundle.NotABundleError
 		stale    *builder.StaleError
 	)
 	switch {
-	case errors.Is(err, errInterrupted):
-		return []string{"run the same command again: it goes on where it stopped"}
-	case errors.As(err, &usage):
-		return []string{"`" + usage.command + " --help` shows how it is used"}
-	case errors.As(err, &refused):
-		return []string{refused.hint}
 	case errors.As(err, &problems):
 		return []string{"correct these lines of " + problems.Name + " and run the command again"}
 	case errors.As(err, &stale):
 		return []string{"run `bundle lock`, and look at what changed in bundle.lock before the next build"}
-	case errors.As(err, &damage):
-		return []string{"copy the file again from dist/ where it was built, and run `sha256sum -c SHA256SUMS` there"}
-	case errors.As(err, &format):
-		return []string{"use the bundle program of the release that made the file"}
-	case errors.As(err, &not):
-		return []string{"bundles are the files ROLE.bundle that `bundle build` writes to dist/"}
-	}
-	return diskHints(err)
-}
-
-func diskHints(err error) []string {
-	switch {
 	case errors.Is(err, syscall.ENOSPC):
 		return []string{"make room there, or choose other places with --dir and --store, and run the same command again: it goes on where it stopped"}
 	case errors.Is(err, fs.ErrPermission):

@@ -65,14 +65,12 @@ func TestExitCodesAndHints(t *testing.T) {
 		{&fs.PathError{Op: "write", Path: "dist/node.bundle", Err: syscall.ENOSPC}, 1, "make room there, or choose other places with --dir and --store, and run the same command again: it goes on where it stopped"},
 		{fmt.Errorf("%w: %w", errInterrupted, errors.New("context canceled")), 130, "run the same command again: it goes on where it stopped"},
 	} {
-		if got := exitCode(c.err); got != c.code {
-			t.Errorf("%v: exit code %d, want %d", c.err, got, c.code)
+		got := judge(c.err)
+		if got.code != c.code {
+			t.Errorf("%v: exit code %d, want %d", c.err, got.code, c.code)
 		}
-		if c.err == nil {
-			continue
-		}
-		if got := strings.Join(hints(c.err), "; "); got != c.hint {
-			t.Errorf("%v: hint %q, want %q", c.err, got, c.hint)
+		if hint := strings.Join(got.hints, "; "); hint != c.hint {
+			t.Errorf("%v: hint %q, want %q", c.err, hint, c.hint)
 		}
 	}
 }

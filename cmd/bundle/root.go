@@ -34,10 +34,11 @@ func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", errInterrupted, err)
 	}
+	v := judge(err)
 	if err != nil && !errors.Is(err, errDifferent) {
-		c.PrintError(err, hints(err)...)
+		c.PrintError(err, v.hints...)
 	}
-	return exitCode(err)
+	return v.code
 }
 
 // app is what the commands share: the console and the flags that several of them have.

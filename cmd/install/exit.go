@@ -49,106 +49,145 @@ var errUnhealthy = errors.New("a check failed; see the lines marked FAILED")
 // errDeclined is the answer no.
 var errDeclined = errors.New("nothing was changed")
 
-// exitCode chooses the exit code; nothing else does.
-func exitCode(err error) int {
+// verdict is what an error means for whoever typed the command.
+type verdict struct {
+	code  int
+	hints []string // the one command, or the one thing, that helps
+}
+
+// judge chooses the exit code and what helps; nothing else does.
+func judge(err error) verdict {
+	if err == nil {
+		return verdict{code: exitDone}
+	}
+	for _, by := range []func(error) (verdict, bool){judgeEnd, judgeCommand, judgeBundle, judgeConflict, judgeFailure} {
+		if v, ok := by(err); ok {
+			return v
+		}
+	}
+	return verdict{code: exitFailed}
+}
+
+// judgeEnd knows the ends of a run that came to one.
+func judgeEnd(err error) (verdict, bool) {
 	var (
-		usage    *usageError
-		wrong    *installer.UsageError
-		refused  *installer.RefusedError
+		reboot *rebootError
+		kernel *kernelError
+		back   *installer.PutBackError
+	)
+	switch {
+	case errors.Is(err, context.Canceled):
+		return verdict{exitInterrupted, []string{"the step at work was finished; the same command goes on from there (./install resume, too, once the medium may be removed)"}}, true
+	case errors.As(err, &reboot):
+		return verdict{exitReboot, reboot.hints}, true
+	case errors.As(err, &kernel):
+		return verdict{exitFailed, kernelHints(kernel.kernel)}, true
+	case errors.As(err, &back):
+		return verdict{exitUnhealthy, putBackHints(back)}, true
+	case errors.Is(err, errUnhealthy):
+		return verdict{code: exitUnhealthy}, true
+	case errors.Is(err, errDeclined):
+		return verdict{code: exitRefused}, true
+	}
+	return verdict{}, false
+}
+
+// judgeCommand knows what is wrong with the command or with the host that it was typed on.
+func judgeCommand(err error) (verdict, bool) {
+	var (
+		usage   *usageError
+		wrong   *installer.UsageError
+		refused *installer.RefusedError
+		answer  *console.NoAnswerError
+	)
+	switch {
+	case errors.As(err, &usage):
+		return verdict{exitRefused, []string{usage.command + " --help"}}, true
+	case errors.As(err, &wrong):
+		return verdict{exitRefused, []string{wrong.Hint}}, true
+	case errors.As(err, &refused):
+		code := exitRefused
+		if refused.Class == installer.ClassHost {
+			code = exitConflict
+		}
+		return verdict{code, []string{"do what is said above, then run the same command again"}}, true
+	case errors.As(err, &answer):
+		return verdict{exitRefused, []string{"add --yes to go on without being asked"}}, true
+	}
+	return verdict{}, false
+}
+
+// judgeBundle knows bundles that cannot be used.
+func judgeBundle(err error) (verdict, bool) {
+	var (
+		damage *bundle.DamageError
+		format *bundle.FormatError
+		not    *bundle.NotABundleError
+	)
+	switch {
+	case errors.As(err, &damage):
+		if strings.Contains(damage.Path, installer.StateDir+"/") {
+			return verdict{exitDamaged, notCarriedHints()}, true
+		}
+		return verdict{exitDamaged, []string{"this host was not changed; copy the bundle again from dist/ where it was built, and compare: sha256sum -c SHA256SUMS"}}, true
+	case errors.Is(err, bundle.ErrNotCarried):
+		return verdict{exitFailed, notCarriedHints()}, true
+	case errors.As(err, &format):
+		return verdict{exitRefused, []string{"use the file install that was written to dist/ together with this bundle"}}, true
+	case errors.As(err, &not):
+		return verdict{exitRefused, []string{"bundles are the files ROLE.bundle from dist/ of the build: ls -l *.bundle"}}, true
+	}
+	return verdict{}, false
+}
+
+func notCarriedHints() []string {
+	return []string{"what was kept on this host's disk is not whole; with the bundle beside it ./install brings it again, the other things stay as they are"}
+}
+
+// judgeConflict knows what on the host is in the way.
+func judgeConflict(err error) (verdict, bool) {
+	var (
 		conflict *installer.ConflictError
 		locked   *installer.LockedError
-		damage   *bundle.DamageError
-		format   *bundle.FormatError
-		not      *bundle.NotABundleError
-		answer   *console.NoAnswerError
-		back     *installer.PutBackError
 		drain    *installer.DrainError
 	)
 	switch {
-	case err == nil:
-		return exitDone
-	case errors.Is(err, context.Canceled):
-		return exitInterrupted
-	case errors.As(err, new(*rebootError)):
-		return exitReboot
-	case errors.Is(err, errUnhealthy), errors.As(err, &back):
-		return exitUnhealthy
-	case errors.As(err, &damage):
-		return exitDamaged
-	case errors.As(err, &refused):
-		if refused.Class == installer.ClassHost {
-			return exitConflict
-		}
-		return exitRefused
-	case errors.As(err, &conflict), errors.As(err, &locked), errors.As(err, &drain), errors.As(err, new(*installer.RestoreRefusedError)):
-		return exitConflict
-	case errors.As(err, &usage), errors.As(err, &wrong), errors.As(err, &format), errors.As(err, &not), errors.As(err, &answer), errors.Is(err, errDeclined):
-		return exitRefused
-	}
-	return exitFailed
-}
-
-// hints returns the one command, or the one thing, that helps.
-func hints(err error) []string {
-	var (
-		usage    *usageError
-		wrong    *installer.UsageError
-		refused  *installer.RefusedError
-		conflict *installer.ConflictError
-		locked   *installer.LockedError
-		damage   *bundle.DamageError
-		format   *bundle.FormatError
-		not      *bundle.NotABundleError
-		answer   *console.NoAnswerError
-	)
-	if help := upgradeHints(err); help != nil {
-		return help
-	}
-	if help := kernelHints(err); help != nil {
-		return help
-	}
-	switch {
-	case errors.Is(err, context.Canceled):
-		return []string{"the step at work was finished; the same command goes on from there (./install resume, too, once the medium may be removed)"}
-	case errors.As(err, &usage):
-		return []string{usage.command + " --help"}
-	case errors.As(err, &wrong):
-		return []string{wrong.Hint}
-	case errors.As(err, &refused):
-		return []string{"do what is said above, then run the same command again"}
-	case errors.As(err, &conflict):
-		return []string{"./install uninstall takes back what was done so far; or remove what is in the way and run the same command again"}
-	case errors.As(err, &locked):
-		return []string{"wait for it" + psHint(locked.PID)}
-	case errors.As(err, &damage) && strings.Contains(damage.Path, installer.StateDir+"/"), errors.Is(err, bundle.ErrNotCarried):
-		return []string{"what was kept on this host's disk is not whole; with the bundle beside it ./install brings it again, the other things stay as they are"}
-	case errors.As(err, &damage):
-		return []string{"this host was not changed; copy the bundle again from dist/ where it was built, and compare: sha256sum -c SHA256SUMS"}
-	case errors.As(err, &format):
-		return []string{"use the file install that was written to dist/ together with this bundle"}
-	case errors.As(err, &not):
-		return []string{"bundles are the files ROLE.bundle from dist/ of the build: ls -l *.bundle"}
-	case errors.As(err, &answer):
-		return []string{"add --yes to go on without being asked"}
-	case errors.Is(err, errDeclined), errors.Is(err, errUnhealthy):
-		return nil
-	}
-	return hostHints(err)
-}
-
-// upgradeHints says where to look after an upgrade that failed.
-func upgradeHints(err error) []string {
-	var (
-		back  *installer.PutBackError
-		drain *installer.DrainError
-	)
-	switch {
 	case errors.As(err, &drain):
-		return []string{"nothing was replaced, and pods may be scheduled to the node again; give the budget room (kubectl get pdb -A), or wait longer " +
-			"with --drain-timeout 30m, then run the same command again"}
-	case !errors.As(err, &back):
-		return nil
+		return verdict{exitConflict, []string{"nothing was replaced, and pods may be scheduled to the node again; give the budget room (kubectl get pdb -A), or wait longer " +
+			"with --drain-timeout 30m, then run the same command again"}}, true
+	case errors.As(err, &conflict):
+		return verdict{exitConflict, []string{"./install uninstall takes back what was done so far; or remove what is in the way and run the same command again"}}, true
+	case errors.As(err, &locked):
+		return verdict{exitConflict, []string{"wait for it" + psHint(locked.PID)}}, true
+	case errors.As(err, new(*installer.RestoreRefusedError)):
+		return verdict{exitConflict, []string{"do the steps above in their order"}}, true
 	}
+	return verdict{}, false
+}
+
+// judgeFailure knows what helps when something failed on the way.
+func judgeFailure(err error) (verdict, bool) {
+	var step *installer.StepError
+	var hint string
+	switch {
+	case errors.As(err, new(*installer.EtcdDownError)):
+		hint = "systemctl status etcd; journalctl -u etcd -n 20; or take the snapshot on another member"
+	case errors.Is(err, syscall.ENOSPC), strings.Contains(err.Error(), "no space left on device"): // docker and rpm only say so
+		hint = "make room on that disk (df -h shows it), then run the same command again: it goes on where it stopped"
+	case errors.Is(err, fs.ErrPermission):
+		hint = "run this as root: sudo ./install ..."
+	case errors.As(err, &step) && strings.HasPrefix(step.Step, "packages:"):
+		hint = "rpm changed nothing unless it says so; clear what it names, then run the same command again"
+	case errors.As(err, &step):
+		hint = "run the same command again: it goes on at this step; ./install uninstall takes everything back"
+	default:
+		return verdict{}, false
+	}
+	return verdict{exitFailed, []string{hint}}, true
+}
+
+// putBackHints say where to look after an upgrade that failed.
+func putBackHints(back *installer.PutBackError) []string {
 	units := map[string]string{"etcd": "etcd", "master": "kube-apiserver -u kube-controller-manager -u kube-scheduler", "node": "kubelet -u kube-proxy -u docker", "lb": "nginx -u keepalived"}
 	help := []string{"what the new version said: journalctl --since -30min -u " + units[back.Role]}
 	if back.Back != nil {
@@ -162,23 +201,4 @@ func psHint(pid string) string {
 		return ""
 	}
 	return "; see what it is: ps -f -p " + pid
-}
-
-func hostHints(err error) []string {
-	var step *installer.StepError
-	switch {
-	case errors.As(err, new(*installer.RestoreRefusedError)):
-		return []string{"do the steps above in their order"}
-	case errors.As(err, new(*installer.EtcdDownError)):
-		return []string{"systemctl status etcd; journalctl -u etcd -n 20; or take the snapshot on another member"}
-	case errors.Is(err, syscall.ENOSPC), strings.Contains(err.Error(), "no space left on device"): // docker and rpm only say so
-		return []string{"make room on that disk (df -h shows it), then run the same command again: it goes on where it stopped"}
-	case errors.Is(err, fs.ErrPermission):
-		return []string{"run this as root: sudo ./install ..."}
-	case errors.As(err, &step) && strings.HasPrefix(step.Step, "packages:"):
-		return []string{"rpm changed nothing unless it says so; clear what it names, then run the same command again"}
-	case errors.As(err, &step):
-		return []string{"run the same command again: it goes on at this step; ./install uninstall takes everything back"}
-	}
-	return nil
 }

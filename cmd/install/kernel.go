@@ -97,23 +97,14 @@ func (a *app) rebootsNow(ctx context.Context, k *installer.KernelOutcome) (bool,
 	return yes, err
 }
 
-// kernelHints say how it goes on.
-func kernelHints(err error) []string {
-	var (
-		reboot *rebootError
-		kernel *kernelError
-	)
-	switch {
-	case errors.As(err, &reboot):
-		return reboot.hints
-	case !errors.As(err, &kernel):
-		return nil
-	case kernel.kernel.State == installer.KernelFailed:
-		return []string{
-			"this host runs kernel " + kernel.kernel.Running + " as before, and nothing tries the new one again by itself",
-			"to go on with the kernel it has: " + resumeCommand() + " --kernel keep",
-			"to try once more, with somebody at the console who sees what it says: " + resumeCommand() + " --kernel retry --reboot now",
-		}
+// kernelHints say how it goes on after a kernel that did not do.
+func kernelHints(k *installer.KernelOutcome) []string {
+	if k.State != installer.KernelFailed {
+		return []string{"put that right, then: " + resumeCommand() + "; or systemctl reboot, which brings the old kernel back"}
 	}
-	return []string{"put that right, then: " + resumeCommand() + "; or systemctl reboot, which brings the old kernel back"}
+	return []string{
+		"this host runs kernel " + k.Running + " as before, and nothing tries the new one again by itself",
+		"to go on with the kernel it has: " + resumeCommand() + " --kernel keep",
+		"to try once more, with somebody at the console who sees what it says: " + resumeCommand() + " --kernel retry --reboot now",
+	}
 }

@@ -50,14 +50,14 @@ func run(ctx context.Context, args []string, d deps) int {
 	if err != nil && ctx.Err() != nil && !errors.Is(err, context.Canceled) {
 		err = fmt.Errorf("%w: %w", err, context.Canceled) // the cause is the signal's name
 	}
+	v := judge(err)
 	if err != nil {
-		help := hints(err)
-		for i := range help {
-			help[i] = a.typed(help[i])
+		for i := range v.hints {
+			v.hints[i] = a.typed(v.hints[i])
 		}
-		c.PrintError(err, help...)
+		c.PrintError(err, v.hints...)
 	}
-	return exitCode(err)
+	return v.code
 }
 
 // app is what the commands share: the machine, the console and the flags.
