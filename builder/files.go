@@ -8,9 +8,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 
+	"offgrid/builder/internal/durable"
 	"offgrid/bundle"
 )
 
@@ -35,7 +35,7 @@ func WriteFile(path string, mode os.FileMode, fill func(io.Writer) error) error 
 		os.Remove(f.Name())
 		return fmt.Errorf("writing %q: %w", path, err)
 	}
-	return syncDir(dir)
+	return durable.Dir(dir)
 }
 
 // removeTemp removes from dir what killed processes left of the file name, or with "" of any file. Nobody else may be
@@ -48,18 +48,6 @@ func removeTemp(dir, name string) error {
 		}
 	}
 	return err
-}
-
-// syncDir makes the names in dir durable. Windows has no such call.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 func writeBytes(data []byte) func(io.Writer) error {

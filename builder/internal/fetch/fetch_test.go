@@ -106,7 +106,7 @@ func TestEachFaultOfAnUpstreamIsNamedOrOvercome(t *testing.T) {
 			err: fmt.Sprintf("fetching etcd v3.4.26 from URL: wrong bytes: sha256 is %s after 1048576 bytes, want %s", bundle.DigestOf(flipped).Hex(), bundle.DigestOf(body).Hex())},
 		{summary: "nothing at all, once", fault: upstreamtest.Fault{Stall: -1, Times: 1}, asked: 2},
 		{summary: "nothing at all", fault: upstreamtest.Fault{Stall: -1}, asked: 5,
-			err: "fetching etcd v3.4.26 from URL: no data for 150ms (tried 5 times)"},
+			err: "fetching etcd v3.4.26 from URL: no data for 400ms (tried 5 times)"},
 		{summary: "stall in the middle, once", fault: upstreamtest.Fault{Stall: 300_000, Times: 1}, asked: 2},
 		{summary: "a length that is a lie", fault: upstreamtest.Fault{Length: 2_000_000}, asked: 1,
 			err: "fetching etcd v3.4.26 from URL: the server has 2000000 bytes, want 1048576"},
@@ -114,7 +114,11 @@ func TestEachFaultOfAnUpstreamIsNamedOrOvercome(t *testing.T) {
 			err: "fetching etcd v3.4.26 from URL: the transfer broke off after 1048576 of 2000000 bytes: unexpected EOF (tried 5 times)"},
 	} {
 		t.Run(c.summary, func(t *testing.T) {
-			x := newSetup(t, fetch.Options{Stall: 150 * time.Millisecond})
+			var o fetch.Options
+			if c.fault.Stall != 0 {
+				o.Stall = 400 * time.Millisecond // a slow machine must not look like a silent upstream
+			}
+			x := newSetup(t, o)
 			r := x.request(body)
 			if c.unsized {
 				r.Size = 0

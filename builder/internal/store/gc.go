@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"offgrid/builder/internal/filelock"
 	"offgrid/bundle"
 )
 
@@ -36,17 +37,17 @@ func (s *Store) GC(ctx context.Context, keep Keep) (Removed, error) {
 		return r, errors.New("internal error: GC without a time")
 	}
 	// Ours is a shared lock; it is given up first, so that nobody waits for himself.
-	if err := s.lock.release(); err != nil {
+	if err := s.lock.Release(); err != nil {
 		return r, fmt.Errorf("cleaning the store: %w", err)
 	}
 	name := filepath.Join(s.dir, "lock")
-	all, err := acquire(name, exclusive)
+	all, err := filelock.Try(name)
 	if err == nil {
-		err = errors.Join(s.sweep(ctx, keep, &r), all.release())
-	} else if errors.Is(err, errLocked) {
+		err = errors.Join(s.sweep(ctx, keep, &r), all.Release())
+	} else if errors.Is(err, filelock.ErrHeld) {
 		err = fmt.Errorf("cleaning the store %q: another process uses it", s.dir)
 	}
-	again, lockErr := acquire(name, shared)
+	again, lockErr := filelock.TryShared(name)
 	if lockErr == nil {
 		s.lock = again
 	}

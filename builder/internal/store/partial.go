@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"offgrid/builder/internal/filelock"
 	"offgrid/bundle"
 )
 
@@ -18,7 +19,7 @@ import (
 type Partial struct {
 	store *Store
 	base  string // file name without its ending
-	lock  *fileLock
+	lock  *filelock.Lock
 	file  *os.File
 	size  int64
 }
@@ -33,7 +34,7 @@ type Origin struct {
 // called before. The caller must Close it; what was written stays for the next time.
 func (s *Store) Partial(ctx context.Context, key string, waiting func()) (*Partial, error) {
 	base := filepath.Join(s.dir, "partial", bundle.DigestOf([]byte(key)).Hex())
-	lock, err := acquireWait(ctx, base+".lock", waiting)
+	lock, err := filelock.Wait(ctx, base+".lock", waiting)
 	if err != nil {
 		return nil, fmt.Errorf("locking the partial download: %w", err)
 	}
@@ -130,5 +131,5 @@ func (p *Partial) Close() error {
 			os.Remove(p.base + ".json")
 		}
 	}
-	return errors.Join(err, p.lock.release())
+	return errors.Join(err, p.lock.Release())
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"offgrid/builder/internal/durable"
 	"offgrid/bundle"
 )
 
@@ -148,7 +149,7 @@ func (s *Store) place(file string, d bundle.Digest) error {
 		}
 		return err
 	}
-	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+	return errors.Join(durable.Dir(dir), durable.Dir(filepath.Dir(dir)))
 }
 
 // writeFile replaces a small file atomically and durably.
@@ -163,7 +164,7 @@ func (s *Store) writeFile(name string, data []byte, mode os.FileMode) error {
 		err = os.Rename(f.Name(), name)
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(name))
+		err = durable.Dir(filepath.Dir(name))
 	}
 	if err != nil {
 		os.Remove(f.Name())

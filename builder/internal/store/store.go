@@ -25,6 +25,7 @@ import (
 	"syscall"
 	"time"
 
+	"offgrid/builder/internal/filelock"
 	"offgrid/bundle"
 )
 
@@ -33,7 +34,7 @@ const formatLine = "offgrid store 1\n"
 // Store is an open store. Its methods may be called from several goroutines.
 type Store struct {
 	dir  string
-	lock *fileLock
+	lock *filelock.Lock
 	// wrap is a test's way to put a full disk under the writers; nil means none.
 	wrap func(io.Writer) io.Writer
 }
@@ -49,8 +50,8 @@ func Open(dir string) (*Store, error) {
 			return nil, fmt.Errorf("making store %q: %w", dir, err)
 		}
 	}
-	lock, err := acquire(filepath.Join(abs, "lock"), shared)
-	if errors.Is(err, errLocked) {
+	lock, err := filelock.TryShared(filepath.Join(abs, "lock"))
+	if errors.Is(err, filelock.ErrHeld) {
 		return nil, fmt.Errorf("opening store %q: it is being cleaned by another process; wait until that is through", dir)
 	}
 	if err != nil {
@@ -58,7 +59,7 @@ func Open(dir string) (*Store, error) {
 	}
 	s := &Store{dir: abs, lock: lock}
 	if err := s.checkFormat(); err != nil {
-		return nil, errors.Join(err, lock.release())
+		return nil, errors.Join(err, lock.Release())
 	}
 	s.sweepTemp(time.Now())
 	return s, nil
@@ -93,7 +94,7 @@ func (s *Store) checkFormat() error {
 }
 
 // Close lets go of the store.
-func (s *Store) Close() error { return s.lock.release() }
+func (s *Store) Close() error { return s.lock.Release() }
 
 // Dir returns the directory of the store.
 func (s *Store) Dir() string { return s.dir }
