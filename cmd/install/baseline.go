@@ -10,7 +10,7 @@ import (
 func (a *app) newBaseline() *cobra.Command {
 	return &cobra.Command{
 		Use:   "baseline",
-		Short: "Print what is installed on this host, for a build that ships only what is missing",
+		Short: "Print what is installed here, for a build that ships the rest",
 		Long: `Print the packages of this host with what they provide and need, as JSON. Run it once on a host as the
 site has them, fresh from its installation, and give the file to bundle lock: the bundles then hold
 what such a host lacks, and nothing that it has. Nothing is changed, and no secret is in it.

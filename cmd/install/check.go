@@ -17,7 +17,7 @@ func (a *app) newCheck() *cobra.Command {
 	req := installer.CheckRequest{}
 	cmd := &cobra.Command{
 		Use:   "check",
-		Short: "Look at the whole cluster from a master, with test pods on every node",
+		Short: "Look at the whole cluster from a master, with test pods",
 		Long: `Look at the whole cluster: its masters, etcd, nodes and load balancers, and what users need of it. For
 that a pod is started on every node that is Ready, in a namespace of its own: logs and exec, pods that
 talk across nodes, names (DNS), a service at its address and at every node's port, and the tokens of
@@ -27,7 +27,7 @@ a check that was killed has left is removed by the next one.
 ` + exitText,
 		Example: `  /var/lib/offgrid/install check
   /var/lib/offgrid/install check --json
-  /var/lib/offgrid/install check --keep    # leave the test pods, to look at them`,
+  /var/lib/offgrid/install check --keep    # leave the test pods`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.check(cmd.Context(), req) },
 	}

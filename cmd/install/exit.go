@@ -31,8 +31,8 @@ const exitText = `Exit codes:
   3    a reboot is needed, or under way; the host goes on by itself after it
   4    the bundle is damaged; nothing was changed
   5    something on this host is in the way; nothing was replaced
-  6    everything is in place, but a health check failed; or an upgrade failed and
-       the version before it was put back
+  6    everything is in place, but a health check failed; or an upgrade failed
+       and the version before it was put back
   130  interrupted; run the same command again`
 
 // usageError is a command line that cannot be meant.

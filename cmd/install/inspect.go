@@ -14,7 +14,7 @@ import (
 func (a *app) newStatus() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "Show which roles this host has, how far they are and whom they wait for",
+		Short: "Show the roles of this host, how far they are, whom they wait for",
 		Long: `Show the roles that were installed on this host, how many of their steps are done, the state of their
 services, and what the host still waits for. Nothing is changed.
 

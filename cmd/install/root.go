@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -130,7 +131,7 @@ cluster file. Hosts may be installed in any order: what waits for others goes on
 ` + exitText,
 		Example: `  ./install --role etcd --ip 20.0.0.100     # one role
   ./install                                 # every role planned for this host
-  ./install plan --role node                # show what would be done, change nothing`,
+  ./install plan --role node                # show it, change nothing`,
 		Args:          cobra.ArbitraryArgs,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -148,7 +149,24 @@ cluster file. Hosts may be installed in any order: what waits for others goes on
 	root.Flags().BoolVar(&a.plan, "plan", false, "show what would be done and change nothing")
 	root.Flags().DurationVar(&a.drain, "drain-timeout", installer.DrainTimeout, "when a node is upgraded: how long its pods may take to go")
 	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newCheck(), a.newResume(), a.newImages(), a.newUninstall(), a.newEtcd(), a.newToken(), a.newApprove(), a.newBaseline(), a.newVersion())
+	narrowHelp(root)
 	return root
+}
+
+// narrowHelp folds the texts of all commands and of their flags for a console of 80 columns, which is what hosts have. What is
+// indented stays as it is.
+func narrowHelp(cmd *cobra.Command) {
+	cmd.SetUsageTemplate(strings.ReplaceAll(cmd.UsageTemplate(), "Flags.FlagUsages ", "Flags.FlagUsagesWrapped "+strconv.Itoa(width)+" "))
+	paragraphs := strings.Split(cmd.Long, "\n\n")
+	for i, p := range paragraphs {
+		if !strings.Contains("\n"+p, "\n ") {
+			paragraphs[i] = strings.Join(wrap("", "", strings.ReplaceAll(p, "\n", " ")), "\n")
+		}
+	}
+	cmd.Long = strings.Join(paragraphs, "\n\n")
+	for _, sub := range cmd.Commands() {
+		narrowHelp(sub)
+	}
 }
 
 // requestFlags adds the flags that say what is to be installed.
