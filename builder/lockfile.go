@@ -2,8 +2,10 @@ package builder
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,9 +30,21 @@ const (
 const lockHead = `# Every byte that a bundle of this site may ship. Written by "bundle lock"; review its diff, edit cluster.yaml instead.
 `
 
-// ReadLock reads and checks a lock file.
+// NoLockError says that a site has no lock yet. It wraps fs.ErrNotExist.
+type NoLockError struct{ Dir string }
+
+func (e *NoLockError) Error() string {
+	return fmt.Sprintf("reading lock: there is no %s in %q yet", LockName, e.Dir)
+}
+
+func (e *NoLockError) Unwrap() error { return fs.ErrNotExist }
+
+// ReadLock reads and checks a lock file. One that is not there is a *NoLockError.
 func ReadLock(name string) (*Lock, error) {
 	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &NoLockError{filepath.Dir(name)}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading lock: %w", err)
 	}

@@ -21,6 +21,7 @@ func Refused(err error) bool {
 		pkiFaults *pki.Problems
 		noSite    *NoSiteError
 		noPKI     *NoPKIError
+		noLock    *NoLockError
 		busy      *BusyError
 		installer *InstallerError
 		mirror    *MirrorError
@@ -33,7 +34,7 @@ func Refused(err error) bool {
 		baseline  *BaselineError
 		notLocked *NotLockedError
 	)
-	for _, target := range []any{&packages, &baseline, &notLocked, &problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown} {
+	for _, target := range []any{&packages, &baseline, &notLocked, &problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &noLock, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown} {
 		if errors.As(err, target) {
 			return true
 		}
@@ -46,6 +47,7 @@ func Hints(err error) []string {
 	var (
 		noSite    *NoSiteError
 		noPKI     *NoPKIError
+		noLock    *NoLockError
 		busy      *BusyError
 		installer *InstallerError
 		yaml      *strictyaml.Problems
@@ -69,6 +71,8 @@ func Hints(err error) []string {
 		return []string{"run `bundle init " + noSite.Dir + "`, or name the site with --dir"}
 	case errors.As(err, &noPKI):
 		return []string{"`bundle build` makes them"}
+	case errors.As(err, &noLock):
+		return []string{"run `bundle lock` first"}
 	case errors.As(err, &busy):
 		return []string{"wait until the other command is through, and run this one again"}
 	case errors.As(err, &installer):

@@ -166,7 +166,7 @@ func (s *Site) report(e progress.Event) { s.opts.Report.Report(e) }
 // an error that wraps fs.ErrExist.
 func InitSite(dir string, example []byte) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("making site: %w", err)
+		return "", fmt.Errorf("making site %q: %w", dir, err)
 	}
 	path := filepath.Join(dir, ClusterName)
 	if _, err := os.Lstat(path); err == nil {

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -44,14 +47,25 @@ func (a *app) init(dir string) error {
 	if errors.Is(err, fs.ErrExist) {
 		return &refusal{err, "edit it, or choose another directory"}
 	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		return &refusal{err, "a file is in the way: choose another directory"}
+	}
 	if err != nil {
 		return err
 	}
 	a.console.Say("wrote %s", path)
 	next := "bundle lock"
 	if clean := filepath.Clean(dir); clean != "." {
-		next = fmt.Sprintf("cd %s && bundle lock", clean)
+		next = fmt.Sprintf("cd %s && bundle lock", quoted(clean))
 	}
 	a.console.Say("Edit its hosts, addresses and policy, then run: %s", next)
 	return a.printJSON(map[string]string{"cluster": path})
+}
+
+// quoted writes a path so that a shell takes it as one word.
+func quoted(path string) string {
+	if regexp.MustCompile(`^[A-Za-z0-9_./+:@%-]+$`).MatchString(path) && !strings.HasPrefix(path, "-") {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

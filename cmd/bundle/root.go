@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -54,6 +55,7 @@ type app struct {
 	installer string
 	parallel  int
 	attempts  int
+	command   string // that was typed: "bundle lock"
 	stall     time.Duration
 }
 
@@ -79,6 +81,7 @@ the installer to the hosts and run ./install there.
 			return cmd.Help()
 		},
 	}
+	root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { a.command = cmd.CommandPath() }
 	root.PersistentFlags().Bool("json", false, "result on stdout as one line of JSON; progress (event, phase, item, done, total, text) and errors (error, hints) on stderr as JSON lines")
 	narrowHelp(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{err.Error(), cmd.CommandPath()} })
@@ -141,6 +144,9 @@ func (a *app) site() (builder.SiteOptions, error) {
 		o.CatalogueName = a.catalogue
 		o.Catalogue, err = os.ReadFile(a.catalogue)
 	}
+	if a.catalogue != "" && errors.Is(err, fs.ErrNotExist) {
+		return o, &refusal{fmt.Errorf("reading catalogue: %w", err), "name its file with --catalogue, or leave that out for the built-in one"}
+	}
 	if err != nil {
 		return o, fmt.Errorf("reading catalogue: %w", err)
 	}
@@ -148,7 +154,7 @@ func (a *app) site() (builder.SiteOptions, error) {
 		return o, fmt.Errorf("reading the built-in baseline: %w", err)
 	}
 	if a.parallel < 1 || a.parallel > 64 || a.attempts < 1 || a.stall <= 0 {
-		return o, &usageError{"--parallel takes 1 to 64, --attempts and --stall more than nothing", "bundle build"}
+		return o, &usageError{"--parallel takes 1 to 64, --attempts and --stall more than nothing", a.command}
 	}
 	return o, nil
 }
