@@ -201,6 +201,8 @@ func findIP(ctx context.Context, h host.Host, req Request, index *bundle.RoleInd
 		return "", g.err
 	case len(planned) == 1:
 		return planned[0], nil
+	case len(here) == 0:
+		return "", &UsageError{What: "this host has no address but its loopback: its network is not set up", Hint: "give the interface its address (nmtui), then: ip -o -4 addr show"}
 	case len(planned) == 0:
 		return "", &UsageError{What: fmt.Sprintf("none of this host's addresses (%s) is in the cluster file, which has %s", strings.Join(here, ", "), hostNames(index.Hosts)),
 			Hint: "run this on one of these hosts, or add this host to cluster.yaml, then: bundle build"}

@@ -105,7 +105,11 @@ func checkAddress(in *PreflightInput, r *RoleInput) []Finding {
 		h, _ := hostByIP(r.Index, planned[0])
 		fix = command(in, common(in.Want.Roles, h.Roles), planned[0])
 	}
-	return usage("ip-not-here", fmt.Sprintf("%s is not an address of this host", ip), "addresses here: "+strings.Join(own, ", "),
+	here := "this host has no address yet"
+	if len(own) > 0 {
+		here = "addresses here: " + strings.Join(own, ", ")
+	}
+	return usage("ip-not-here", fmt.Sprintf("%s is not an address of this host", ip), here,
 		"the keys and names in the bundle belong to the host that has it", fix)
 }
 

@@ -20,6 +20,9 @@ func checkPlanned(in *PreflightInput, r *RoleInput) []Finding {
 	if in.Want.IP != "" && in.Want.IP == r.Index.Cluster.VIP {
 		return nil // said by checkVIP
 	}
+	if _, err := netip.ParseAddr(in.Want.IP); err != nil {
+		return nil // said by checkAddress
+	}
 	h, ok := hostByIP(r.Index, in.Want.IP)
 	if !ok && r.Pack != nil && r.Pack.IP == in.Want.IP && role == bundle.RoleNode && inAny(in.Want.IP, r.Index.Cluster.JoinCIDRs) {
 		return joinFindings(in, r)

@@ -35,7 +35,7 @@ func hostCases() []preflightCase {
 		}, want: []string{"wrong-os"}, text: "Ubuntu 22.04"},
 		{name: "right system, wrong major version", role: "etcd", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) { in.Facts.OS.VersionID = "8" },
 			want: []string{"wrong-os"}},
-		{name: "no address", role: "etcd", ip: "twenty", want: []string{"bad-ip", "not-planned"}},
+		{name: "no address", role: "etcd", ip: "twenty", want: []string{"bad-ip"}},
 		{name: "address of another host", role: "etcd", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) {
 			in.Facts.Addresses[1].Prefix = netip.MustParsePrefix("20.0.0.103/24")
 		}, want: []string{"ip-not-here"}, text: "20.0.0.100 is not an address of this host", fix: "./install --role etcd --ip 20.0.0.103"},

@@ -217,6 +217,26 @@ func (s *Session) applySteps(ctx context.Context, journal *Journal, r RoleJob, p
 	return res, err
 }
 
+// Removable says why there is nothing to uninstall, before anybody is asked: a *UsageError.
+func (s *Session) Removable(req UninstallRequest) error {
+	if req.Role != "" {
+		if _, err := checkRoles([]string{req.Role}); err != nil {
+			return err
+		}
+	}
+	if _, err := s.Host.Lstat(StateDir); err != nil {
+		return &UsageError{What: "nothing is installed on this host: there is no " + StateDir, Hint: "./install status"}
+	}
+	installed, err := InstalledRoles(s.Host)
+	if err != nil {
+		return err
+	}
+	if req.Role != "" && !slices.ContainsFunc(installed, func(in Installed) bool { return in.Role == req.Role }) {
+		return &UsageError{What: "the role " + req.Role + " is not installed on this host", Hint: "./install status"}
+	}
+	return nil
+}
+
 // UninstallRequest is what is to be taken back.
 type UninstallRequest struct {
 	Role      string // "": everything
@@ -225,13 +245,8 @@ type UninstallRequest struct {
 
 // Uninstall puts the host back as the journal says it was.
 func (s *Session) Uninstall(ctx context.Context, req UninstallRequest) (UndoResult, error) {
-	if req.Role != "" {
-		if _, err := checkRoles([]string{req.Role}); err != nil {
-			return UndoResult{}, err
-		}
-	}
-	if _, err := s.Host.Lstat(StateDir); err != nil {
-		return UndoResult{}, &UsageError{What: "nothing is installed on this host: there is no " + StateDir, Hint: "./install status"}
+	if err := s.Removable(req); err != nil {
+		return UndoResult{}, err
 	}
 	lock, err := s.lock(ctx)
 	if err != nil {
@@ -241,9 +256,6 @@ func (s *Session) Uninstall(ctx context.Context, req UninstallRequest) (UndoResu
 	installed, err := InstalledRoles(s.Host)
 	if err != nil {
 		return UndoResult{}, err
-	}
-	if req.Role != "" && !slices.ContainsFunc(installed, func(in Installed) bool { return in.Role == req.Role }) {
-		return UndoResult{}, &UsageError{What: "the role " + req.Role + " is not installed on this host", Hint: "./install status"}
 	}
 	last := req.Role == "" || len(installed) == 1
 	if last {

@@ -211,6 +211,9 @@ func (a *app) uninstall(ctx context.Context, req installer.UninstallRequest) err
 	if err != nil {
 		return err
 	}
+	if err := s.Removable(req); err != nil {
+		return err
+	}
 	what := "everything that was installed on this host"
 	if req.Role != "" {
 		what = "the role " + req.Role + " of this host"
