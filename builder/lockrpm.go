@@ -102,7 +102,7 @@ func (m *lockMaker) rpm(ctx context.Context, c *packageChoice, files *fileOwners
 	var covers string
 	req := fetch.Request{Item: p.String(), URL: url, SHA256: p.SHA256, Size: p.Size}
 	err := m.whole(ctx, req, func(fetch.Result) (err error) {
-		covers, err = m.checkPackage(ctx, p, key, url, files)
+		covers, err = m.checkPackage(ctx, p, src, key, url, files)
 		return err
 	})
 	if err != nil {
@@ -122,15 +122,18 @@ func (m *lockMaker) rpm(ctx context.Context, c *packageChoice, files *fileOwners
 }
 
 // checkPackage says what of the package in the store its signature covers, and notes its files.
-func (m *lockMaker) checkPackage(ctx context.Context, p rpmrepo.Package, key *rpmrepo.Key, url string, files *fileOwners) (string, error) {
+func (m *lockMaker) checkPackage(ctx context.Context, p rpmrepo.Package, src *rpmrepo.Repository, key *rpmrepo.Key, url string, files *fileOwners) (string, error) {
 	f, err := m.client.Store().Open(p.SHA256)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	covers, err := rpmrepo.CheckPackage(ctx, f, p, key)
+	covers, err := rpmrepo.CheckPackage(ctx, f, p, key, src.Signed)
 	if errors.Is(err, rpmrepo.ErrUnsigned) {
 		return "", fmt.Errorf("%w (%s): use a build of it that the key %s has signed, or give its sha256 in the catalogue", err, url, key.Fingerprint)
+	}
+	if errors.Is(err, rpmrepo.ErrHeaderOnly) {
+		return "", fmt.Errorf("%w (%s): use a build of it that is signed as a whole, or give its sha256 in the catalogue", err, url)
 	}
 	if err != nil {
 		return "", fmt.Errorf("%w (%s): pin the key that signed it in the catalogue, or give its sha256 there", err, url)

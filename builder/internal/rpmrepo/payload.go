@@ -130,7 +130,11 @@ func findInCpio(r io.Reader, wanted string) ([]byte, error) {
 			if size > maxBuiltinList {
 				return nil, fmt.Errorf("reading the payload: %q has %d bytes, the limit is %d", wanted, size, maxBuiltinList)
 			}
-			return io.ReadAll(io.LimitReader(r, size))
+			content := make([]byte, size)
+			if _, err := io.ReadFull(r, content); err != nil {
+				return nil, fmt.Errorf("reading the payload: %q: %w", wanted, err)
+			}
+			return content, nil
 		}
 		if _, err := io.CopyN(io.Discard, r, size+(-size&3)); err != nil {
 			return nil, fmt.Errorf("reading the payload: %w", err)

@@ -15,13 +15,15 @@ import (
 // ErrUnsigned says that an RPM carries no signature at all.
 var ErrUnsigned = errors.New("the package is not signed")
 
+// ErrHeaderOnly says that nobody signs the payload of an RPM.
+var ErrHeaderOnly = errors.New("its signature covers the header alone, and nothing that is signed covers the payload")
+
 // CheckPackage reads the file of a package, whose sha256 was verified before, and fails unless it is the package that the
 // repository's index lists and, with a key, unless that key has signed it. It returns how far the signature reaches, for
-// people: "header and payload" or "header".
-//
-// A signature of the header alone is enough here, because the index's sha256 covers the payload; where the header holds
-// the payload's own digest, that is checked as well.
-func CheckPackage(ctx context.Context, f *os.File, p Package, key *Key) (covers string, err error) {
+// people: "header and payload", or "header" where signed says that the index, whose sha256 covers the payload, is signed itself.
+// A signature of the header reaches the payload when the header holds the payload's digest, which is checked then; a payload
+// that nothing signed covers is ErrHeaderOnly.
+func CheckPackage(ctx context.Context, f *os.File, p Package, key *Key, signed bool) (covers string, err error) {
 	if err := checkName(f, p); err != nil {
 		return "", fmt.Errorf("package %s: %w", p, err)
 	}
@@ -29,11 +31,16 @@ func CheckPackage(ctx context.Context, f *os.File, p Package, key *Key) (covers 
 		return "", nil
 	}
 	covers, err = verifyPackage(ctx, f, key)
+	if err == nil && covers == headerOnly && !signed {
+		err = ErrHeaderOnly
+	}
 	if err != nil {
 		return "", fmt.Errorf("package %s: %w", p, err)
 	}
 	return covers, nil
 }
+
+const headerOnly = "header"
 
 // checkName compares the package's own name with the index's.
 func checkName(f *os.File, p Package) (err error) {
@@ -109,7 +116,7 @@ func checkPayload(head *header, payload io.Reader) (string, error) {
 	const sha256ID = 8 // rpm uses OpenPGP's numbers
 	want, ok := head.text(tagPayloadSum)
 	if alg, ok2 := head.number(tagPayloadAlg); !ok || !ok2 || alg != sha256ID {
-		return "header", nil
+		return headerOnly, nil
 	}
 	h := sha256.New()
 	if _, err := io.Copy(h, payload); err != nil {

@@ -10,6 +10,7 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
@@ -169,7 +170,7 @@ func check(t *testing.T, data []byte, p rpmrepo.Package, k *rpmrepo.Key) (string
 		t.Fatal(err)
 	}
 	defer f.Close()
-	return rpmrepo.CheckPackage(t.Context(), f, p, k)
+	return rpmrepo.CheckPackage(t.Context(), f, p, k, true)
 }
 
 func TestEverySignatureThatVendorsUseIsUnderstood(t *testing.T) {
@@ -241,6 +242,27 @@ func TestAPackageThatAnotherKeySignedOrNoneIsRefused(t *testing.T) {
 	_, err = check(t, p.Bytes(), renamed, nil)
 	if want := `package docker-ce-3:20.10.25-3.el7.x86_64: the file says that it is "docker-ce-3:20.10.24-3.el7.x86_64"`; err == nil || err.Error() != want {
 		t.Errorf("renamed:\n got %v\nwant %s", err, want)
+	}
+}
+
+func TestAPayloadThatNobodySignsIsRefused(t *testing.T) {
+	s := newSigner(t, "rsa")
+	p := dockerCE()
+	p.SignHeader, p.HeaderTag, p.NoPayloadDigest = s.v4(crypto.SHA256), 268, true
+	name := filepath.Join(t.TempDir(), "p.rpm")
+	if err := os.WriteFile(name, p.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := rpmrepo.CheckPackage(t.Context(), f, listed(p), s.key(t), false); !errors.Is(err, rpmrepo.ErrHeaderOnly) {
+		t.Errorf("of a repository whose index is not signed: got %v", err)
+	}
+	if covers, err := rpmrepo.CheckPackage(t.Context(), f, listed(p), s.key(t), true); covers != "header" || err != nil {
+		t.Errorf("of a repository whose index is signed: got %q, %v", covers, err)
 	}
 }
 
