@@ -75,6 +75,38 @@ func TestADatabaseInWhichRPMDiedIsRepairedAndItGoesOn(t *testing.T) {
 	}
 }
 
+func TestADatabaseInWhichRPMWaitsForADeadProcessIsRepaired(t *testing.T) {
+	h := busyHost(t)
+	h.Put(t, hosttest.RPMDead, "a lock that nobody holds")
+	h.Script("rpm -q", func(string, []string) (string, error) {
+		if h.Get(hosttest.RPMDead) != "" {
+			return "", context.DeadlineExceeded
+		}
+		h.Script("rpm -q", nil)
+		return "", hosttest.Exit([]string{"rpm", "-q"}, 1, "package rpm is not installed\n", "")
+	})
+	st, err := dockerPackages().Check(t.Context(), h)
+	if err != nil || st != (Status{Needed, "rpm's database has to be repaired first"}) {
+		t.Errorf("the check says %+v, %v", st, err)
+	}
+	must(t, applyAll(h, "node", []Step{dockerPackages()}))
+	if h.Get(hosttest.RPMDead) != "" || h.Get("/var/lib/rpm/hosttest/docker-ce.x86_64") == "" || slices.Contains(h.Ran, "rpm --rebuilddb") {
+		t.Errorf("the lock was not all that went: ran %q", h.Ran)
+	}
+}
+
+func TestAnEndedRunIsNoDamageOfRPMsDatabase(t *testing.T) {
+	h := busyHost(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	h.Script("rpm -q", func(string, []string) (string, error) {
+		cancel()
+		return "", context.Canceled
+	})
+	if _, err := dockerPackages().Check(ctx, h); !errors.Is(err, context.Canceled) || errors.As(err, new(*rpmDatabaseError)) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestADatabaseThatFailsInTheMiddleIsRepairedAndTheSetInstalledOnceMore(t *testing.T) {
 	h := busyHost(t)
 	h.Script("rpm -U /mnt/usb/docker.rpm", func(_ string, argv []string) (string, error) {

@@ -17,6 +17,9 @@ import (
 const (
 	rpmTestTime = 10 * time.Minute
 	rpmRunTime  = time.Hour
+	// rpmAskTime is for questions, which take seconds on the slowest disk: one that takes longer waits for a lock in the database
+	// that nobody gives back.
+	rpmAskTime = 2 * time.Minute
 )
 
 // queryFormat prints a package as packageLine reads it. rpm prints "(none)" for an epoch that is not there.
@@ -264,11 +267,14 @@ func queryRPM(ctx context.Context, h host.Host, format string, names []string) (
 	if len(names) == 0 {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, rpmTestTime)
+	limited, cancel := context.WithTimeout(ctx, rpmAskTime)
 	defer cancel()
-	out, err := h.Run(ctx, nil, append([]string{"rpm", "-q", "--qf", format}, names...)...)
+	out, err := h.Run(limited, nil, append([]string{"rpm", "-q", "--qf", format}, names...)...)
 	if rpmBroken(err) {
 		return nil, &rpmDatabaseError{err} // it says of every package that it is not installed
+	}
+	if err != nil && ctx.Err() == nil && (limited.Err() != nil || errors.Is(err, context.DeadlineExceeded)) {
+		return nil, &rpmDatabaseError{fmt.Errorf("rpm does not answer within %s: it waits for a lock that a process which died has left", rpmAskTime)}
 	}
 	var failed *host.RunError
 	if errors.As(err, &failed) && failed.Code > 0 {

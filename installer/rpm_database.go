@@ -15,7 +15,7 @@ import (
 // which say that it is still at work.
 const rpmDir = "/var/lib/rpm"
 
-// rpmDatabaseError is a database that rpm cannot open, or says that it must be recovered.
+// rpmDatabaseError is a database that rpm cannot open, or says that it must be recovered, or waits in for ever.
 type rpmDatabaseError struct{ Err error }
 
 func (e *rpmDatabaseError) Error() string {
@@ -51,8 +51,11 @@ func repairRPM(ctx context.Context, h host.Host) error {
 	if err := dropDeadRPM(h); err != nil {
 		return err
 	}
-	if !rpmBroken(askRPM(ctx, h)) {
-		return nil
+	if err := askRPM(ctx, h); !errors.As(err, new(*rpmDatabaseError)) {
+		return err
+	}
+	if err := dropDeadRPM(h); err != nil { // of the question, when it was ended
+		return err
 	}
 	if err := runRPM(ctx, h, rpmRunTime, []string{"rpm", "--rebuilddb"}); err != nil {
 		return fmt.Errorf("making rpm's database anew: %w", err)
@@ -60,17 +63,16 @@ func repairRPM(ctx context.Context, h host.Host) error {
 	if err := dropDeadRPM(h); err != nil {
 		return err
 	}
-	if err := askRPM(ctx, h); rpmBroken(err) {
+	err := askRPM(ctx, h)
+	if errors.As(err, new(*rpmDatabaseError)) {
 		return fmt.Errorf("making rpm's database anew did not help; keep a copy of %s before anything else is tried: %w", rpmDir, err)
 	}
-	return nil
+	return err
 }
 
 // askRPM opens the database. That the package is there is not asked.
 func askRPM(ctx context.Context, h host.Host) error {
-	ctx, cancel := context.WithTimeout(ctx, rpmTestTime)
-	defer cancel()
-	_, err := h.Run(ctx, nil, "rpm", "-q", "rpm")
+	_, err := queryRPM(ctx, h, fullFormat, []string{"rpm"})
 	return err
 }
 
