@@ -15,8 +15,9 @@ test: ## unit, script and integration tests: no root, no network but loopback
 	if [ -n "$$unformatted" ]; then echo "gofmt -w these: $$unformatted"; exit 1; fi
 	$(GO) test -race $(TESTED)
 
-kills: ## kills the installer before and after every change of every step of every role; test tries one in ten of them
+kills: ## kills the installer before and after every change of every step of every role; test tries one in ten of them; and every damage to a bundle
 	OFFGRID_KILLS=all $(GO) test -count=1 -timeout 60m -run 'Kill|Crash' ./installer
+	OFFGRID_DAMAGE=all $(GO) test -count=1 -timeout 20m -run 'Damage' ./lab/adversary
 
 lint: ## what golangci-lint finds beyond go vet
 	golangci-lint run
