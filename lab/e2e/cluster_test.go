@@ -172,6 +172,7 @@ func TestTheClusterOfTheTutorialFormsInWhateverOrderItsHostsAreInstalled(t *test
 	}
 
 	t.Run("what the tutorial shows at its end is there", func(t *testing.T) { s := s.in(t); tutorial(t, s.master01, s.node01) })
+	t.Run("the CIS benchmark", s.benchmark)
 	t.Run("pods of both nodes talk, and names are answered", func(t *testing.T) { s.in(t).master02.check() })
 	t.Run("an image that somebody removed comes back", s.imageComesBack)
 	t.Run("the virtual address leaves a balancer that dies", s.balancerDies)
