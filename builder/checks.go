@@ -225,8 +225,10 @@ func (c *roleCheck) secrets() {
 				c.add("host %s: %s holds the key of the %s CA", host, p, ca)
 			}
 		}
-		if host == "" && (strings.Contains(string(data), "PRIVATE KEY") || strings.Contains(string(data), c.pki.TokenSecret) || strings.Contains(string(data), c.pki.EncryptionKey)) {
-			c.add("%s is for everybody and holds a secret", p)
+		for _, secret := range []string{"PRIVATE KEY", c.pki.TokenSecret, c.pki.EncryptionKey, c.pki.StaticToken} {
+			if host == "" && secret != "" && strings.Contains(string(data), secret) {
+				c.add("%s is for everybody and holds a secret", p)
+			}
 		}
 	})
 }

@@ -190,6 +190,9 @@ func keyPath(cert string) string { return strings.TrimSuffix(cert, ".pem") + "-k
 
 // Token formats as Kubernetes defines them: k8s.io/cluster-bootstrap/token/api.
 const (
+	// staticPattern is the token of a site with the profile seed, which API servers read from staticTokens.
+	staticPattern      = `^[0-9a-f]{32}$`
+	staticTokens       = "/opt/kubernetes/cfg/token.csv"
 	tokenIDPattern     = `^[a-z0-9]{6}$`
 	tokenSecretPattern = `^[a-z0-9]{16}$`
 	tokenLinePattern   = `(?m)^\s*"?token"?:\s*"?([^"\s,]*)"?`
@@ -213,15 +216,28 @@ func checkTokens(in *PreflightInput, r *RoleInput) []Finding {
 	if !ok {
 		return found
 	}
-	if !regexp.MustCompile(`^[a-z0-9]{6}\.[a-z0-9]{16}$`).MatchString(token) {
+	if !regexp.MustCompile(`^[a-z0-9]{6}\.[a-z0-9]{16}$`).MatchString(token) && !regexp.MustCompile(staticPattern).MatchString(token) {
 		return append(found, usage("token-form", "the bootstrap token does not have the form of one", path, why, rebuild)...)
 	}
-	for _, other := range in.Roles {
-		if in.Want.Token == "" && other.Pack != nil && other.Pack.Token != nil && other.Pack.Token.ID+"."+other.Pack.Token.Secret != token {
+	for i := range in.Roles {
+		if known := knownToken(&in.Roles[i]); in.Want.Token == "" && known != "" && known != token {
 			found = append(found, usage("token-differs", "the node's bootstrap token is not the one that the master makes known", path, why, rebuild)...)
 		}
 	}
 	return found
+}
+
+// knownToken is the token that a master's pack makes known: to the cluster, or to its own API server in a file; "" of other roles.
+func knownToken(r *RoleInput) string {
+	if r.Pack == nil {
+		return ""
+	}
+	if t := r.Pack.Token; t != nil {
+		return t.ID + "." + t.Secret
+	}
+	lines, _ := packFile(r, staticTokens)
+	token, _, _ := strings.Cut(string(lines), ",")
+	return token
 }
 
 // bootstrapToken finds the token in the node's bootstrap kubeconfig.

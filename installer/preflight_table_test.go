@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"offgrid/bundle"
+	"offgrid/bundle/hostpack"
 	"offgrid/installer/host"
 )
 
@@ -218,6 +219,19 @@ func bundleCases() []preflightCase {
 				in.Roles[i].Index.Hosts[2].Roles = []string{"master", "node"}
 			}
 		}, want: []string{"token-differs"}},
+		{name: "a static token that differs from the masters'", role: "node", make: func(t *testing.T, ca *pfCA, in *PreflightInput) {
+			in.Roles = append(in.Roles, pfRole(t, ca, "master", in.Want.IP))
+			in.Want.Roles = []string{"node", "master"}
+			in.Roles[1].Pack.Token = nil
+			in.Roles[1].Pack.Files = append(in.Roles[1].Pack.Files, hostpack.File{Path: staticTokens, Data: []byte(strings.Repeat("1", 32) + ",kubelet-bootstrap,10001,\"system:kubelet-bootstrap\"\n")})
+			pfPackFile(in, "bootstrap.kubeconfig", "server: https://20.0.0.100:6443\ntoken: "+strings.Repeat("0", 32)+"\n")
+			for i := range in.Roles {
+				in.Roles[i].Index.Hosts[2].Roles = []string{"master", "node"}
+			}
+		}, want: []string{"token-differs"}},
+		{name: "a static token", role: "node", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) {
+			pfPackFile(in, "bootstrap.kubeconfig", "server: https://20.0.0.100:6443\ntoken: "+strings.Repeat("0", 32)+"\n")
+		}},
 		{name: "kubeconfig that names the node itself", role: "node", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) {
 			pfPackFile(in, "bootstrap.kubeconfig", "server: https://20.0.0.103:6443\ntoken: abcdef.0123456789abcdef\n")
 		}, want: []string{"kubeconfig-server"}, text: "names https://20.0.0.103:6443, which is no API server"},

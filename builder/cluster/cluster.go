@@ -159,8 +159,15 @@ type Log struct {
 	MaxFile int    `yaml:"maxFile"`
 }
 
+// Choices of Security.Profile.
+const (
+	ProfileHardened = "hardened" // what installer/HARDENING.md says
+	ProfileSeed     = "seed"     // the tutorial's way, its faults mended
+)
+
 // Security is about certificates, tokens and data at rest.
 type Security struct {
+	Profile              string `yaml:"profile"`      // hardened or seed
 	BootstrapTTL         string `yaml:"bootstrapTTL"` // Go duration
 	EncryptionAtRest     bool   `yaml:"encryptionAtRest"`
 	Audit                bool   `yaml:"audit"`

@@ -173,6 +173,10 @@ func (l *linter) security() {
 	if err != nil || ttl < time.Hour || ttl > 8760*time.Hour || ttl%time.Second != 0 {
 		l.Wrong(at("security", "bootstrapTTL"), "%q is not usable: from 1h to 8760h (a year), for example 720h", s.BootstrapTTL)
 	}
+	l.oneOf(at("security", "profile"), s.Profile, ProfileHardened, ProfileSeed)
+	if s.Profile == ProfileSeed && s.ComponentStatusPorts == "off" {
+		l.wrong(at("security", "componentStatusPorts"), "the profile seed is the tutorial's way, where `kubectl get cs` works: say loopback, or profile: hardened")
+	}
 	l.oneOf(at("security", "componentStatusPorts"), s.ComponentStatusPorts, "loopback", "off")
 	l.between(at("security", "certCAYears"), s.CertCAYears, 1, 30)
 	l.between(at("security", "certLeafYears"), s.CertLeafYears, 1, 30)

@@ -46,7 +46,7 @@ func defaults() *File {
 		Etcd:  Etcd{DataDir: "/var/lib/etcd/default.etcd", Snapshots: Snapshots{Dir: "/data/backup", Every: "daily", Keep: 7}},
 		OS: OS{Firewall: "disable", SELinux: "disabled", IPv6: "disable", NTP: NTP{MaxSkewSeconds: 2},
 			DockerLog: Log{MaxSize: "500m", MaxFile: 3}, Kernel: Kernel{Mode: KernelSkip}},
-		Security: Security{BootstrapTTL: "720h", EncryptionAtRest: true, Audit: true, ComponentStatusPorts: "loopback",
+		Security: Security{Profile: ProfileHardened, BootstrapTTL: "720h", EncryptionAtRest: true, Audit: true, ComponentStatusPorts: "loopback",
 			CertCAYears: 10, CertLeafYears: 2},
 	}
 }

@@ -70,6 +70,7 @@ type Set struct {
 	TokenSecret   string // 16 characters of [a-z0-9]
 	EncryptionKey string // base64 of 32 bytes, for secrets at rest
 	VRRPSecret    string // of the load balancers: 8 characters of [a-z0-9]; "" when there are none
+	StaticToken   string // of 32 hex digits, which API servers read from a file; "" unless the profile is seed
 	ServiceKey    []byte // PEM: signs service account tokens
 	ServicePub    []byte // PEM: verifies them
 	NotBefore     time.Time
@@ -138,7 +139,7 @@ func Ensure(ctx context.Context, dir string, req Request) (*Set, error) {
 	if err := ensureAuthority(dir, req, set); err != nil {
 		return nil, err
 	}
-	if err := ensureBalancers(dir, req, set); err != nil {
+	if err := ensureWords(dir, req, set); err != nil {
 		return nil, err
 	}
 	var err error

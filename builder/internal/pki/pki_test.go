@@ -402,6 +402,31 @@ func TestBalancersAndJoiningNodesGetTheirSecretsWhenTheSiteGetsThem(t *testing.T
 	}
 }
 
+func TestTheTutorialsTokenIsMadeOnceAndOnlyForItsProfile(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pki")
+	if set := mustEnsure(t, dir, table); set.StaticToken != "" || exists(filepath.Join(dir, staticTokenDir)) {
+		t.Errorf("a hardened site has the token %q", set.StaticToken)
+	}
+	before := tree(t, dir)
+	seed := strings.Replace(table, "kind: Cluster\n", "kind: Cluster\nsecurity: {profile: seed}\n", 1)
+	set := mustEnsure(t, dir, seed)
+	if len(set.StaticToken) != 32 || !staticToken().good(set.StaticToken) || mustEnsure(t, dir, seed).StaticToken != set.StaticToken {
+		t.Errorf("token %q", set.StaticToken)
+	}
+	after := tree(t, dir)
+	for name, was := range before {
+		if after[name] != was {
+			t.Errorf("%s has changed", name)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, staticTokenDir, tokenFile), []byte("0123\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ensure(t, dir, seed, now()); err == nil || !strings.Contains(err.Error(), "static-token/token: want 32 hex digits; put the file back") {
+		t.Errorf("a damaged token: %v", err)
+	}
+}
+
 func TestNobodyElseCanReadAnything(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pki")
 	mustEnsure(t, dir, table)

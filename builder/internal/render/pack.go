@@ -52,7 +52,9 @@ func (r *renderer) pack(h cluster.Host) (*hostpack.Pack, error) {
 func (p *packer) etcd() {
 	p.template("etcd/etcd", etcdDir+"/cfg/etcd", 0o644, false)
 	p.pair(pki.EtcdServer, etcdDir+"/ssl/server", "etcd")
-	p.pair(pki.EtcdPeer, etcdDir+"/ssl/peer", "etcd")
+	if !p.r.seed() { // there the members know each other by what they serve with
+		p.pair(pki.EtcdPeer, etcdDir+"/ssl/peer", "etcd")
+	}
 	p.pair(pki.EtcdAdmin, etcdDir+"/ssl/admin", "root")
 }
 
@@ -79,7 +81,11 @@ func (p *packer) master() {
 	p.certKubeconfig(kubeCfg+"/kube-controller-manager.kubeconfig", "system:kube-controller-manager", own, pki.ControllerManager)
 	p.certKubeconfig(kubeCfg+"/kube-scheduler.kubeconfig", "system:kube-scheduler", own, pki.Scheduler)
 	p.certKubeconfig("/root/.kube/config", "kubernetes-admin", operator, pki.Admin)
-	p.out.Token = p.token()
+	if p.r.seed() {
+		p.template("master/token.csv", tokenCSV, 0o600, true)
+	} else {
+		p.out.Token = p.token()
+	}
 }
 
 func (p *packer) node() {
@@ -92,8 +98,11 @@ func (p *packer) node() {
 	}
 	server := p.r.req.Cluster.Server()
 	p.certKubeconfig(kubeCfg+"/kube-proxy.kubeconfig", "system:kube-proxy", server, pki.KubeProxy)
-	set := p.r.req.PKI
-	p.kubeconfig(kubeCfg+"/bootstrap.kubeconfig", kubeconfig{User: "kubelet-bootstrap", Server: server, Token: set.TokenID + "." + set.TokenSecret})
+	token := p.r.req.PKI.TokenID + "." + p.r.req.PKI.TokenSecret
+	if p.r.seed() {
+		token = p.r.req.PKI.StaticToken
+	}
+	p.kubeconfig(kubeCfg+"/bootstrap.kubeconfig", kubeconfig{User: "kubelet-bootstrap", Server: server, Token: token})
 }
 
 func (p *packer) token() *hostpack.Token {

@@ -37,6 +37,7 @@ type view struct {
 	CipherSuites      string
 	CipherSuiteList   []string
 	EncryptionKey     string // per-host files only
+	StaticToken       string // per-host files only
 	KubeletClientUser string
 	PauseImage        string
 	Join              bool           // the host is one that the cluster file does not list
@@ -114,6 +115,7 @@ func pauseImage(images []string) (string, error) {
 func (r *renderer) viewOf(h cluster.Host) view {
 	v := r.view
 	v.Host, v.NodeName, v.EncryptionKey = h, r.req.Cluster.NodeName(h), r.req.PKI.EncryptionKey
+	v.StaticToken = r.req.PKI.StaticToken
 	if h.Spare && h.Has(cluster.RoleEtcd) {
 		v.InitialCluster += fmt.Sprintf(",%s=https://%s:2380", h.EtcdName, h.IP)
 	}

@@ -14,7 +14,12 @@ const (
 	kubeDir = "/opt/kubernetes"
 	kubeCfg = kubeDir + "/cfg"
 	kubeSSL = kubeDir + "/ssl"
+	// tokenCSV is where the tutorial's API servers find the token of nodes.
+	tokenCSV = kubeCfg + "/token.csv"
 )
+
+// seed reports whether the tutorial's way is wanted.
+func (r *renderer) seed() bool { return r.req.Cluster.Security.Profile == cluster.ProfileSeed }
 
 // common is what every role needs of a host. Two roles on one host place the same bytes at the same paths.
 func (r *renderer) common(role *Role) {
@@ -49,10 +54,11 @@ func (r *renderer) etcd(role *Role) {
 	role.Dirs = append(role.Dirs, parents(data)...)
 	role.Links = append(role.Links, links(etcdDir+"/bin", "etcd", "etcdctl")...)
 	role.Texts = append(role.Texts, r.unit("etcd/etcd.service"), r.plain(etcdDir+"/ssl/ca.pem", r.req.PKI.CA(pki.CAEtcd).Cert, "etcd"))
-	role.Units = append(role.Units, bundle.Unit{Name: "etcd.service", Restarts: []string{
-		etcdDir + "/bin/etcd", etcdDir + "/cfg/etcd", etcdDir + "/ssl/ca.pem",
-		etcdDir + "/ssl/server.pem", etcdDir + "/ssl/server-key.pem", etcdDir + "/ssl/peer.pem", etcdDir + "/ssl/peer-key.pem",
-	}})
+	restarts := []string{etcdDir + "/bin/etcd", etcdDir + "/cfg/etcd", etcdDir + "/ssl/ca.pem", etcdDir + "/ssl/server.pem", etcdDir + "/ssl/server-key.pem"}
+	if !r.seed() {
+		restarts = append(restarts, etcdDir+"/ssl/peer.pem", etcdDir+"/ssl/peer-key.pem")
+	}
+	role.Units = append(role.Units, bundle.Unit{Name: "etcd.service", Restarts: restarts})
 	role.Checks = append(role.Checks, bundle.Check{Unit: "etcd.service", URL: "http://127.0.0.1:2381/health", TimeoutSeconds: 60})
 	r.snapshots(role)
 }
@@ -80,6 +86,9 @@ func (r *renderer) master(role *Role) {
 		kubeSSL + "/front-proxy-ca.pem", kubeSSL + "/sa.pub", kubeSSL + "/sa.key"}
 	for _, name := range apiServerPairs() {
 		api = append(api, kubeSSL+"/"+name+".pem", kubeSSL+"/"+name+"-key.pem")
+	}
+	if r.seed() {
+		api = append(api, tokenCSV)
 	}
 	if r.req.Cluster.Security.EncryptionAtRest {
 		api = append(api, kubeCfg+"/encryption.yaml")
