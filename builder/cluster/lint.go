@@ -175,7 +175,7 @@ func (l *linter) security() {
 	}
 	l.oneOf(at("security", "profile"), s.Profile, ProfileHardened, ProfileSeed)
 	if s.Profile == ProfileSeed && s.ComponentStatusPorts == "off" {
-		l.wrong(at("security", "componentStatusPorts"), "the profile seed is the tutorial's way, where `kubectl get cs` works: say loopback, or profile: hardened")
+		l.Wrong(at("security", "componentStatusPorts"), "the profile seed is the tutorial's way, where `kubectl get cs` works: say loopback, or profile: hardened")
 	}
 	l.oneOf(at("security", "componentStatusPorts"), s.ComponentStatusPorts, "loopback", "off")
 	l.between(at("security", "certCAYears"), s.CertCAYears, 1, 30)
