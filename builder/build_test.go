@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -84,7 +85,7 @@ func (s *buildSite) dist(t *testing.T) map[string]string {
 	return files
 }
 
-// firstDifference names the first member in which two bundles differ.
+// firstDifference names the first member in which two bundles differ, and the bytes there.
 func firstDifference(t *testing.T, a, b string) string {
 	t.Helper()
 	x, err := os.ReadFile(a)
@@ -95,9 +96,20 @@ func firstDifference(t *testing.T, a, b string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for at := 0; at < len(x) && at < len(y); at += 512 {
-		if !bytes.Equal(x[at:min(at+512, len(x))], y[at:min(at+512, len(y))]) {
-			return fmt.Sprintf("byte %d:\n%q\n%q", at, x[at:min(at+512, len(x))], y[at:min(at+512, len(y))])
+	const block = 512
+	member, end := "the first member", 0
+	for at := 0; at < len(x) && at < len(y); at += block {
+		was, is := x[at:min(at+block, len(x))], y[at:min(at+block, len(y))]
+		if at == end && len(was) == block && bytes.HasPrefix(was[257:], []byte("ustar")) {
+			name, _, _ := bytes.Cut(was[:100], []byte{0})
+			size, err := strconv.ParseInt(string(was[124:135]), 8, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			member, end = string(name), at+block+(int(size)+block-1)/block*block
+		}
+		if !bytes.Equal(was, is) {
+			return fmt.Sprintf("%s, byte %d:\n%q\n%q", member, at, was, is)
 		}
 	}
 	return "nowhere but in length"
