@@ -64,16 +64,21 @@ func (e *DamageError) Error() string {
 
 func (e *DamageError) Unwrap() error { return e.Err }
 
-// NotCarriedError says that a directory bundle, or a renewal bundle, does not hold a blob. It wraps ErrNotCarried.
+// NotCarriedError says that a directory, renewal or delta bundle does not hold a blob. It wraps ErrNotCarried.
 type NotCarriedError struct {
 	Path   string
 	Name   string // artifact
 	Digest Digest
 	// Renewal: it is in no renewal bundle, and the host should have had it.
 	Renewal bool
+	// Delta: the same of a delta bundle.
+	Delta bool
 }
 
 func (e *NotCarriedError) Error() string {
+	if e.Delta {
+		return fmt.Sprintf("%s: %s (%s): a delta bundle does not bring it, and the host does not have it; the whole bundle does", e.Path, e.Name, e.Digest.Short())
+	}
 	if e.Renewal {
 		return fmt.Sprintf("%s: %s (%s): a renewal bundle does not bring it, and the host does not have it; the whole bundle does", e.Path, e.Name, e.Digest.Short())
 	}

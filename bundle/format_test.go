@@ -31,6 +31,13 @@ func TestTheExamplesOfTheSpecificationAreValid(t *testing.T) {
 	if err := role.Validate(); err != nil {
 		t.Error(err)
 	}
+	var delta Delta
+	if err := DecodeStrict(example(t, "delta"), &delta, MaxDeltaIndex); err != nil {
+		t.Fatal(err)
+	}
+	if err := delta.validate(&role, func(Digest) bool { return true }); err != nil {
+		t.Error(err)
+	}
 	var root Index
 	if err := DecodeStrict(example(t, "root"), &root, MaxIndexJSON); err != nil {
 		t.Fatal(err)
@@ -65,6 +72,7 @@ func TestTheLimitsOfTheSpecificationAreTheConstants(t *testing.T) {
 		{"MaxMembers", MaxMembers}, {"MaxArtifacts", MaxArtifacts}, {"MaxHosts", MaxHosts}, {"MaxImages", MaxImages}, {"MaxLayers", MaxLayers},
 		{"MaxEntries", MaxEntries}, {"MaxPath", MaxPath}, {"MaxString", MaxString}, {"FrameSize", FrameSize},
 		{"MaxFrameStored", MaxFrameStored}, {"MaxFrames", MaxFrames},
+		{"MaxRoles", MaxRoles}, {"MaxDeltaIndex", MaxDeltaIndex}, {"MaxLeft", MaxLeft}, {"DeltaWindow", DeltaWindow},
 	} {
 		want = append(want, fmt.Sprintf("%s %d", l.name, l.value))
 	}

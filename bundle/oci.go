@@ -20,6 +20,7 @@ const (
 	ArtifactTypePack   = "application/vnd.offgrid.hostpack.v0"
 
 	MediaTypeRoleIndex    = "application/vnd.offgrid.role.index.v0+json"
+	MediaTypeDelta        = "application/vnd.offgrid.delta.v0+json"
 	MediaTypePack         = "application/vnd.offgrid.hostpack.v0+json"
 	MediaTypeArtifactRaw  = "application/vnd.offgrid.artifact.v0"
 	MediaTypeArtifactZstd = "application/vnd.offgrid.artifact.v0+zstd"
@@ -32,11 +33,15 @@ const (
 	AnnotationCluster = "offgrid.cluster" // cluster id
 	AnnotationSerial  = "offgrid.serial"  // decimal
 	AnnotationHost    = "offgrid.host"    // host name, on a host pack
-	AnnotationPart    = "offgrid.part"    // PartRenewal, on the index.json of a bundle that is not whole
+	AnnotationPart    = "offgrid.part"    // PartRenewal or PartDelta, on the index.json of a bundle that is not whole
+	AnnotationDelta   = "offgrid.delta"   // digest of the delta index, beside PartDelta
 )
 
 // PartRenewal says that index.json is that of a renewal bundle.
 const PartRenewal = "renewal"
+
+// PartDelta says that index.json is that of a delta bundle.
+const PartDelta = "delta"
 
 // formatPrefix comes before the format number in the artifact type of index.json, in every format.
 const formatPrefix = "application/vnd.offgrid.bundle.v"

@@ -15,10 +15,11 @@ import (
 // Bundle is an open bundle. Its methods may be called by several goroutines at once; its fields are for reading only.
 type Bundle struct {
 	Path       string
-	Size       int64 // bytes of the bundle file, without a program that it was appended to; 0 for a directory
-	IsDir      bool  // only what was carried to a host is here
-	InSite     bool  // it is one of those in a site file; Size is that of the role's own file
-	Renewal    bool  // programs, packages and images were left out: the host has them, or this bundle is not for it
+	Size       int64  // bytes of the bundle file, without a program that it was appended to; 0 for a directory
+	IsDir      bool   // only what was carried to a host is here
+	InSite     bool   // it is one of those in a site file; Size is that of the role's own file
+	Renewal    bool   // programs, packages and images were left out: the host has them, or this bundle is not for it
+	Delta      *Delta // what this bundle builds on when it brings changes only; nil: it does not
 	Root       Index
 	RootDigest Digest // identifies the bundle with everything in it
 	Manifest   Manifest
@@ -30,7 +31,10 @@ type Bundle struct {
 	packs  map[string]packPlace  // by host
 	images map[string]ImageBlobs // by ref
 	codec  codec
-	idx    []byte // index.json of the whole bundle
+	idx    []byte          // index.json of the whole bundle
+	out    map[Digest]bool // what a delta leaves out
+
+	deltaIndex Digest // that index.json of a delta names
 }
 
 // packPlace is where a host's pack is.
@@ -138,6 +142,9 @@ func (b *Bundle) loadRest() (*Bundle, error) {
 		return nil, b.required(err)
 	}
 	faults := b.loadRefs()
+	if err := b.loadDelta(); err != nil {
+		return nil, errors.Join(append(faults, err)...)
+	}
 	slices.SortFunc(b.blobs, StoredBlob.order)
 	for i, s := range b.blobs {
 		b.byHash[s.Digest] = i
@@ -207,8 +214,34 @@ func (b *Bundle) checkIndex(idx []byte, rootSize int64) error {
 		}
 		apart = max(apart, firstDifference(want, idx))
 	}
+	if d, ok := deltaIndexOf(idx); ok && !b.IsDir {
+		top := topIndex(Descriptor{Digest: b.RootDigest, Size: rootSize}, &b.Root, false)
+		top.Annotations = deltaAnnotations(d)
+		want, err := MarshalCanonical(top)
+		if err != nil {
+			return err
+		}
+		if b.deltaIndex = d; bytes.Equal(want, idx) {
+			return nil
+		}
+		apart = max(apart, firstDifference(want, idx))
+	}
 	_, at := b.src.index()
-	return &DamageError{Path: b.Path, Artifact: indexName, Offset: at + int64(apart), Length: 1, Err: errors.New("it does not belong to the root index")}
+	length := int64(1)
+	if apart >= len(b.idx)-2 { // all but the annotation: what that should say is known nowhere else
+		length = max(int64(len(idx)-apart), 1)
+	}
+	return &DamageError{Path: b.Path, Artifact: indexName, Offset: at + int64(apart), Length: length, Err: errors.New("it does not belong to the root index")}
+}
+
+// deltaIndexOf is the delta index that an index.json names.
+func deltaIndexOf(idx []byte) (d Digest, ok bool) {
+	var top Index
+	if json.Unmarshal(idx, &top) != nil || top.Annotations[AnnotationDelta] == "" {
+		return d, false
+	}
+	d, err := ParseDigest(top.Annotations[AnnotationDelta])
+	return d, err == nil
 }
 
 // findRoot returns the digest of the root: of the third member, or in a directory the first that index.json names.

@@ -172,10 +172,18 @@ func (b *Bundle) where(d Digest) string {
 	return ""
 }
 
-// leftOut reports whether a renewal bundle leaves the blob out.
+// leftOut reports whether a renewal or delta bundle leaves the blob out.
 func (b *Bundle) leftOut(d Digest) bool {
 	i, ok := b.byHash[d]
-	return ok && b.Renewal && b.blobs[i].Bulk
+	return ok && b.blobs[i].Bulk && (b.Renewal || b.out[d])
+}
+
+// part names what kind of bundle leaves blobs out.
+func (b *Bundle) part() string {
+	if b.Delta != nil {
+		return PartDelta
+	}
+	return PartRenewal
 }
 
 // missing makes the error for a blob that is not there, which in a file is damage, unless that is a renewal bundle, and in a
@@ -184,7 +192,7 @@ func (b *Bundle) missing(d Digest, name string) error {
 	a, ok := b.src.(*archive)
 	switch {
 	case !ok || b.leftOut(d):
-		return &NotCarriedError{Path: b.Path, Name: name, Digest: d, Renewal: b.Renewal}
+		return &NotCarriedError{Path: b.Path, Name: name, Digest: d, Renewal: b.Renewal, Delta: b.Delta != nil}
 	case a.scanned != nil:
 		return b.scanDamage(a, name)
 	default:
@@ -223,7 +231,7 @@ func (b *Bundle) checkMembers(a *archive) []error {
 		case b.leftOut(s.Digest) && !ok:
 			continue
 		case b.leftOut(s.Digest) && !a.site: // another role of a site file may need it as something else
-			faults = append(faults, b.damage(s.Digest, s.Name, errors.New("a renewal bundle leaves it out")))
+			faults = append(faults, b.damage(s.Digest, s.Name, fmt.Errorf("a %s bundle leaves it out", b.part())))
 		case !ok:
 			faults = append(faults, b.missing(s.Digest, s.Name))
 		case e.size != s.Size:

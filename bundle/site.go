@@ -17,8 +17,8 @@ import (
 const (
 	// heads is how many blobs of a bundle come before those that are sorted: root, role manifest, role index.
 	heads = 3
-	// maxRoles bounds the bundles in a site file: there are no more roles.
-	maxRoles = 4
+	// MaxRoles bounds the bundles in a site file: there are no more roles.
+	MaxRoles = 4
 )
 
 // SiteFileError says that a file holds several bundles where one is wanted, or not the one that is.
@@ -68,13 +68,13 @@ func theRole(path string, all []*Bundle, role string, err error) (*Bundle, error
 func (a *archive) roots() (n int, site bool) {
 	var top Index
 	if json.Unmarshal(a.idx, &top) == nil {
-		for n < len(top.Manifests) && n < maxRoles && top.Manifests[n].ArtifactType == ArtifactTypeBundle {
+		for n < len(top.Manifests) && n < MaxRoles && top.Manifests[n].ArtifactType == ArtifactTypeBundle {
 			n++
 		}
 		site = n > 0 && top.Manifests[0].Annotations[AnnotationRefName] != ""
 	}
 	there := 0
-	for there < maxRoles && a.isRoot(heads*there) {
+	for there < MaxRoles && a.isRoot(heads*there) {
 		there++
 	}
 	n = max(n, there, 1)

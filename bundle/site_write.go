@@ -51,6 +51,9 @@ func (s *sitePieces) add(p *pieces) error {
 	if len(s.roles) > 0 && s.roles[0].in.Renewal != p.in.Renewal {
 		return errors.New("some roles are renewals and some are not")
 	}
+	if p.in.Delta != nil {
+		return errors.New("a site file cannot hold deltas")
+	}
 	s.roles = append(s.roles, p)
 	for d, size := range p.sizes {
 		out := p.in.Renewal && p.bulk[d]
@@ -82,8 +85,8 @@ func (s *sitePieces) write(ctx context.Context, t *tarWriter) error {
 	if err == nil && len(index) > MaxIndexJSON {
 		err = fmt.Errorf("index.json: %d bytes are more than the limit of %d", len(index), MaxIndexJSON)
 	}
-	if err == nil && len(s.from) > MaxMembers-2-maxRoles {
-		err = fmt.Errorf("%d blobs are more than the limit of %d", len(s.from), MaxMembers-2-maxRoles)
+	if err == nil && len(s.from) > MaxMembers-2-MaxRoles {
+		err = fmt.Errorf("%d blobs are more than the limit of %d", len(s.from), MaxMembers-2-MaxRoles)
 	}
 	if err == nil {
 		err = t.bytes(layoutName, []byte(ociLayout))

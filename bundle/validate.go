@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -87,11 +88,14 @@ func (r *RoleIndex) Validate() error {
 const maxFaults = 100
 
 // checker gathers faults.
-type checker struct{ faults []error }
+type checker struct {
+	what   string // that is checked; "" means the role index
+	faults []error
+}
 
 func (v *checker) check(ok bool, format string, args ...any) {
 	if !ok && len(v.faults) < maxFaults {
-		v.faults = append(v.faults, fmt.Errorf("role index: "+format, args...))
+		v.faults = append(v.faults, fmt.Errorf(cmp.Or(v.what, "role index")+": "+format, args...))
 	}
 }
 

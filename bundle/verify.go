@@ -125,11 +125,7 @@ func (b *Bundle) verifyBlob(ctx context.Context, s StoredBlob, report progress.F
 
 // verifyFrames finds the damaged frames of a blob, if it has frames.
 func (b *Bundle) verifyFrames(e *extent, s StoredBlob) []error {
-	i := slices.IndexFunc(b.Role.Artifacts, func(a Artifact) bool { return a.Blob.Stored == s.Digest })
-	if i < 0 {
-		return nil
-	}
-	blob := b.Role.Artifacts[i].Blob
+	blob := b.framesOf(s.Digest)
 	var faults []error
 	var offset int64
 	for k, f := range blob.Frames {
@@ -148,6 +144,24 @@ func (b *Bundle) verifyFrames(e *extent, s StoredBlob) []error {
 		offset += f.Stored
 	}
 	return faults
+}
+
+// framesOf is the blob that has frames and is stored so: an artifact, or the difference of one.
+func (b *Bundle) framesOf(stored Digest) Blob {
+	for _, a := range b.Role.Artifacts {
+		if a.Blob.Stored == stored {
+			return a.Blob
+		}
+	}
+	blob := Blob{Stored: stored}
+	if b.Delta != nil {
+		for _, p := range b.Delta.Programs {
+			for i := 0; p.Stored == stored && i < len(p.Frames); i++ {
+				blob.Frames = append(blob.Frames, Frame{Stored: p.Frames[i].Stored, Digest: p.Frames[i].Digest})
+			}
+		}
+	}
+	return blob
 }
 
 // countingReader reports how far reading has come, once per MiB or more.

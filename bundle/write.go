@@ -22,6 +22,9 @@ type Input struct {
 	// Renewal leaves out what a host has that the same lock was installed on: programs, packages and images. The root is that
 	// of the whole bundle.
 	Renewal bool
+	// Delta makes a delta bundle, which leaves out what a host with another bundle has; nil: a whole one. The root is that of the
+	// whole bundle.
+	Delta *DeltaInput
 }
 
 // ImageInput is one container image: an entry of Role.Images and the descriptor of its platform's manifest. The manifest's
@@ -63,6 +66,9 @@ type pieces struct {
 	blobs []StoredBlob      // sorted as in the tar, without the fixed ones
 	sizes map[Digest]int64
 	bulk  map[Digest]bool // what a renewal bundle leaves out
+	out   map[Digest]bool // what a delta bundle leaves out
+
+	deltaIndex Digest // of a delta bundle
 }
 
 func (p *pieces) assemble(ctx context.Context) error {
@@ -104,7 +110,14 @@ func (p *pieces) assemble(ctx context.Context) error {
 	}
 	p.top = &root
 	p.root, p.fixed = rootDesc.Digest, []Digest{rootDesc.Digest, manifest.Digest, config.Digest}
-	p.index, err = MarshalCanonical(topIndex(rootDesc, &root, p.in.Renewal))
+	top := topIndex(rootDesc, &root, p.in.Renewal)
+	if p.in.Delta != nil {
+		if err := p.delta(); err != nil {
+			return err
+		}
+		top.Annotations = deltaAnnotations(p.deltaIndex)
+	}
+	p.index, err = MarshalCanonical(top)
 	if err == nil && len(p.index) > MaxIndexJSON {
 		err = fmt.Errorf("index.json: %d bytes are more than the limit of %d", len(p.index), MaxIndexJSON)
 	}
@@ -231,7 +244,7 @@ func (p *pieces) write(ctx context.Context, t *tarWriter) error {
 		}
 	}
 	for d, size := range p.sizes {
-		if p.in.Renewal && p.bulk[d] {
+		if p.in.Renewal && p.bulk[d] || p.out[d] {
 			continue
 		}
 		p.blobs = append(p.blobs, StoredBlob{Digest: d, Size: size, Name: p.names[d]})
