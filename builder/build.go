@@ -22,16 +22,20 @@ type BuildOptions struct {
 	SingleFile bool
 	// Site writes site.bundle, one file with the bundles of all roles and each blob once, in place of ROLE.bundle.
 	Site bool
+	// Since is an older bundle, a site file or a directory of them: the bundles go to delta/ instead of dist/, and bring what those
+	// lack. "" builds whole ones.
+	Since string
 }
 
 // BuildResult says what is in dist/, or renewal/, now.
 type BuildResult struct {
-	Dist      string        `json:"dist"`      // path of the directory
-	Renewal   bool          `json:"renewal"`   // programs, packages and images were left out
-	Locked    bool          `json:"locked"`    // there was no lock, so one was made first
-	Unchanged bool          `json:"unchanged"` // nothing had to be written
-	Bundles   []BuiltBundle `json:"bundles"`   // in the order in which roles are installed
-	Files     []DistFile    `json:"files"`     // everything in dist/, sorted by name
+	Dist      string        `json:"dist"`            // path of the directory
+	Since     string        `json:"since,omitempty"` // what the bundles build on: they bring only what that lacks
+	Renewal   bool          `json:"renewal"`         // programs, packages and images were left out
+	Locked    bool          `json:"locked"`          // there was no lock, so one was made first
+	Unchanged bool          `json:"unchanged"`       // nothing had to be written
+	Bundles   []BuiltBundle `json:"bundles"`         // in the order in which roles are installed
+	Files     []DistFile    `json:"files"`           // everything in dist/, sorted by name
 }
 
 // BuiltBundle is one role bundle.
@@ -68,8 +72,21 @@ func (e *InstallerError) Unwrap() error { return e.Err }
 // with their digests all the same.
 func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) {
 	dist := s.path(DistName)
-	if o.Renewal {
+	switch {
+	case o.Since != "" && (o.Renewal || o.Site):
+		return nil, &SinceError{o.Since, "that goes together neither with --renewal nor with --site"}
+	case o.Since != "":
+		dist = s.path(DeltaName)
+	case o.Renewal:
 		dist = s.path(RenewalName)
+	}
+	var since []*bundle.Bundle
+	if o.Since != "" {
+		var err error
+		if since, err = openSince(o.Since); err != nil {
+			return nil, err
+		}
+		defer closeBundles(since)
 	}
 	if err := checkInstaller(s.opts.Installer, s.catalogue.Platform.Arch); err != nil {
 		return nil, &InstallerError{s.opts.Installer, err}
@@ -85,11 +102,11 @@ func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) 
 	if len(set.Made) > 0 {
 		s.report(progress.Event{Phase: "pki", Kind: progress.Note, Text: fmt.Sprintf("made %d certificates and secrets in %s: keep this directory, and keep it off the stick", len(set.Made), s.path(PKIName))})
 	}
-	key, err := s.inputKey(o)
+	key, err := s.inputKey(o, since)
 	if err != nil {
 		return nil, err
 	}
-	result := BuildResult{Dist: dist, Renewal: o.Renewal, Locked: locked}
+	result := BuildResult{Dist: dist, Since: o.Since, Renewal: o.Renewal, Locked: locked}
 	if old := readStamp(dist); old != nil && old.Input == key && intact(ctx, dist, old) {
 		result.Unchanged = true
 		return result.of(old), nil
@@ -100,6 +117,11 @@ func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) 
 	}
 	for i := range roles {
 		roles[i].in.Renewal = o.Renewal
+	}
+	if since != nil {
+		if roles, err = s.deltas(ctx, roles, since); err != nil {
+			return nil, err
+		}
 	}
 	now, err := s.writeDist(ctx, dist, key, roles, o)
 	if err != nil {

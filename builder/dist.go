@@ -42,7 +42,7 @@ type roleInput struct {
 }
 
 // inputKey is a digest of all that decides what dist/ holds.
-func (s *Site) inputKey(o BuildOptions) (bundle.Digest, error) {
+func (s *Site) inputKey(o BuildOptions, since []*bundle.Bundle) (bundle.Digest, error) {
 	lock, err := FileDigest(s.path(LockName))
 	if err != nil {
 		return bundle.Digest{}, err
@@ -55,7 +55,7 @@ func (s *Site) inputKey(o BuildOptions) (bundle.Digest, error) {
 	if err != nil {
 		return bundle.Digest{}, err
 	}
-	inputs := []bundle.Digest{bundle.DigestOf(s.data), bundle.DigestOf(s.opts.Catalogue), lock, installer, secrets, s.opts.Program, o.key()}
+	inputs := []bundle.Digest{bundle.DigestOf(s.data), bundle.DigestOf(s.opts.Catalogue), lock, installer, secrets, s.opts.Program, o.key(), sinceKey(since)}
 	for _, name := range append(slices.Clone(s.cluster.Extras.Manifests), s.cluster.Images.RegistryCA) {
 		if name == "" {
 			continue
@@ -257,6 +257,12 @@ func (s *Site) afterDamage(err error) error {
 // estimate is about what a bundle will be big, for progress.
 func estimate(in bundle.Input) int64 {
 	var n int64
+	if in.Delta != nil {
+		for _, p := range in.Delta.Programs {
+			n += p.StoredSize
+		}
+		return n
+	}
 	for _, a := range in.Role.Artifacts {
 		if !in.Renewal || a.Kind == bundle.KindText {
 			n += a.Blob.StoredSize

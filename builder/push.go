@@ -118,6 +118,9 @@ func pushRole(ctx context.Context, b *bundle.Bundle, o PushOptions) (PushedRef, 
 	if b.Renewal {
 		return PushedRef{}, &RegistryError{fmt.Sprintf("pushing %s: it is a renewal bundle, without programs, packages and images; push the whole one, from dist/", b.Path)}
 	}
+	if b.Delta != nil {
+		return PushedRef{}, &RegistryError{fmt.Sprintf("pushing %s: it is a delta bundle, with only what another one lacks; push the whole one, from dist/", b.Path)}
+	}
 	root, size, err := b.Stored(b.RootDigest)
 	if err != nil {
 		return PushedRef{}, err

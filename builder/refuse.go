@@ -33,8 +33,9 @@ func Refused(err error) bool {
 		packages  *PackagesError
 		baseline  *BaselineError
 		notLocked *NotLockedError
+		since     *SinceError
 	)
-	for _, target := range []any{&packages, &baseline, &notLocked, &problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &noLock, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown} {
+	for _, target := range []any{&since, &packages, &baseline, &notLocked, &problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &noLock, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown} {
 		if errors.As(err, target) {
 			return true
 		}
@@ -59,8 +60,11 @@ func Hints(err error) []string {
 		packages  *PackagesError
 		baseline  *BaselineError
 		notLocked *NotLockedError
+		since     *SinceError
 	)
 	switch {
+	case errors.As(err, &since):
+		return []string{"name what the hosts have now: the old dist/, or a whole ROLE.bundle or site.bundle of it; without --since whole bundles are built"}
 	case errors.As(err, &packages):
 		return []string{"if the hosts are not " + packages.Baseline + " any more, run `./install baseline > baseline.json` on one and name the file as host.baseline in cluster.yaml; else choose other versions"}
 	case errors.As(err, &baseline):

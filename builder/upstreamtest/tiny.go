@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -177,6 +178,24 @@ func serve(u *Upstream, key Key) (fingerprint string) {
 		{Name: "docker-ce", Epoch: 3, Version: "20.10.24", Release: "3.el7", Arch: "x86_64", Payload: []byte("docker"), SignAll: key.sign, AllTag: rpmSigPGP},
 	}})
 	return fmt.Sprintf("%X", key.private.Fingerprint)
+}
+
+// Rebuilt replaces the Kubernetes release upstream: kubelet and kube-proxy have 40 KB that stay the same and end in the word.
+func Rebuilt(u *Upstream, word string) {
+	kube := "/v1.20.15/kubernetes-server-linux-amd64.tar.gz"
+	programs := map[string]string{}
+	for _, name := range strings.Fields("kube-apiserver kube-controller-manager kube-scheduler kubectl kube-proxy kubelet") {
+		programs["kubernetes/server/bin/"+name] = name + " v1.20.15"
+	}
+	for _, name := range []string{"kube-proxy", "kubelet"} {
+		var body strings.Builder
+		for sum := sha256.Sum256([]byte(name)); body.Len() < 40<<10; sum = sha256.Sum256(sum[:]) {
+			body.Write(sum[:])
+		}
+		programs["kubernetes/server/bin/"+name] = name + " v1.20.15 " + body.String() + word
+	}
+	u.File(kube, tarGz(programs))
+	u.Sums("/v1.20.15/SHA256SUMS", kube)
 }
 
 func tarGz(files map[string]string) []byte {

@@ -28,6 +28,12 @@ settings for hosts that were installed from the same bundle.lock. The same
 ./install applies them, host by host; a host that lacks something of the whole
 bundle refuses and says what. Fingerprints are those of the whole bundles.
 
+With --since OLD, which is the dist/ that hosts were installed from, or a bundle
+of it: write delta/ instead, with only what OLD lacks, and changed programs as
+differences. The same ./install applies them to hosts that have what OLD
+brought; others refuse and say what they lack. Fingerprints are those of the
+whole bundles. It takes about 250 MiB of memory.
+
 With --site: write one file, site.bundle, with the bundles of all roles and each
 byte once, in place of the ROLE.bundle. Fingerprints are the same. ./install
 takes from it the roles that a host gets.
@@ -39,17 +45,20 @@ as well that is install-site, for every host.
 In this release bundles hold the private keys of their hosts in the clear: dist/
 is readable by its owner only, and the stick must be guarded like the keys.
 
-With --json: dist, renewal, locked (it locked first), unchanged, bundles (role,
-path, root, size, hosts, install) and files (name, size, sha256).
+With --json: dist, since, renewal, locked (it locked first), unchanged, bundles
+(role, path, root, size, hosts, install) and files (name, size, sha256).
 
 ` + exitText,
 		Example: `  bundle build
   bundle build --dir mysite --mirrors cn --parallel 8
+  bundle build --since old/dist      # after bundle lock: a patch release
   bundle pki renew --expiring 90 && bundle build --renewal`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.build(cmd.Context(), o) },
 	}
 	cmd.Flags().BoolVar(&o.Renewal, "renewal", false, "small bundles for hosts that have programs, packages and images already")
+	cmd.Flags().StringVar(&o.Since, "since", "", "small bundles for hosts that have what this older bundle, or dist/, brought")
+	cmd.MarkFlagFilename("since", "bundle")
 	cmd.Flags().BoolVar(&o.Site, "site", false, "one file for all roles, each byte once: site.bundle")
 	cmd.Flags().BoolVar(&o.SingleFile, "single-file", false, "also write install-ROLE: installer and bundle in one executable")
 	a.fetchFlags(cmd)
@@ -112,7 +121,7 @@ func (a *app) sayBuild(r *builder.BuildResult) {
 		a.console.Say("Nothing has changed: %s is as it was.", r.Dist)
 	}
 	a.console.Say("Copy %s to a stick. It holds the private keys of these hosts in the clear: guard it as you would guard the keys.", r.Dist)
-	if r.Renewal {
+	if r.Renewal || r.Since != "" {
 		a.console.Say("On one host after the other, as root: ./install --role ROLE --ip IP. First etcd, one member after the other, then masters, then nodes.")
 		return
 	}

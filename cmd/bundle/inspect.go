@@ -20,8 +20,9 @@ size and who vouched for it. Reads the bundle's index only; bundle verify reads
 every byte. Of a site file --role says which one.
 
 With --json: file, size, root, renewal (programs, packages and images are not
-aboard), packs (hosts whose keys are aboard) and index, the role index as the
-format's specification (bundle/FORMAT.md) has it.
+aboard), delta (what a delta bundle builds on), packs (hosts whose keys are
+aboard) and index, the role index as the format's specification
+(bundle/FORMAT.md) has it.
 
 ` + exitText,
 		Example:           "  bundle inspect dist/node.bundle\n  bundle inspect --json dist/node.bundle",
@@ -40,8 +41,10 @@ type inspected struct {
 	Root  bundle.Digest `json:"root"`
 	Packs []string      `json:"packs"` // hosts whose secrets are aboard
 	// Renewal: programs, packages and images are not aboard.
-	Renewal bool             `json:"renewal"`
-	Index   bundle.RoleIndex `json:"index"`
+	Renewal bool `json:"renewal"`
+	// Delta is what the bundle builds on; left out when it is whole.
+	Delta *bundle.Delta    `json:"delta,omitempty"`
+	Index bundle.RoleIndex `json:"index"`
 }
 
 func (a *app) inspect(path, role string) error {
@@ -51,7 +54,7 @@ func (a *app) inspect(path, role string) error {
 	}
 	defer b.Close()
 	if a.console.JSON() {
-		return a.console.PrintJSON(inspected{File: path, Size: b.Size, Root: b.RootDigest, Packs: b.PackHosts(), Renewal: b.Renewal, Index: b.Role})
+		return a.console.PrintJSON(inspected{File: path, Size: b.Size, Root: b.RootDigest, Packs: b.PackHosts(), Renewal: b.Renewal, Delta: b.Delta, Index: b.Role})
 	}
 	a.sayHead(b)
 	a.sayHosts(b)
@@ -71,6 +74,12 @@ func (a *app) sayHead(b *bundle.Bundle) {
 	say("size", "%s", console.Bytes(b.Size))
 	if b.Renewal {
 		say("renewal", "certificates and settings; programs, packages and images must be on the host")
+	}
+	if b.Delta != nil {
+		say("delta", "of %s, serial %d, fingerprint %s, which must be on the host", b.Delta.Base.Version, b.Delta.Base.Serial, b.Delta.Base.Root.Short())
+		for _, p := range b.Delta.Programs {
+			say("difference", "%s, %s, from %s", p.Name, console.Bytes(p.StoredSize), p.Path)
+		}
 	}
 	say("platform", "%s/%s, packages for %s", r.Platform.OS, r.Platform.Arch, r.Platform.Family)
 	say("cluster", "%s, id %s", r.Cluster.Name, r.Cluster.ID)

@@ -83,6 +83,7 @@ func setup(env *testscript.Env) error {
 //	upstream remove PATH
 //	upstream asked PATH N     PATH was asked for exactly N times
 //	upstream await PATH       wait until PATH is asked for
+//	upstream rebuilt WORD     serve another kubelet and kube-proxy, which end in WORD
 func upstreamCommand(ts *testscript.TestScript, neg bool, args []string) {
 	u := ts.Value(upstreamKey{}).(*upstreamtest.Upstream)
 	if neg || len(args) < 2 {
@@ -101,6 +102,8 @@ func upstreamCommand(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	case "await":
 		await(u, args[1])
+	case "rebuilt":
+		upstreamtest.Rebuilt(u, args[1])
 	default:
 		ts.Fatalf("upstream: unknown %q", args[0])
 	}

@@ -68,7 +68,7 @@ func (a *app) verifyOne(ctx context.Context, path string, deep bool) (results []
 		defer b.Close()
 		v := verified{File: path, Role: b.Role.Role, Root: &b.RootDigest, Size: b.Size}
 		for _, s := range b.Blobs() {
-			if !b.Renewal || !s.Bulk {
+			if b.IsDir || b.HasStored(s.Digest) {
 				v.Blobs++
 			}
 		}
@@ -82,6 +82,9 @@ func (a *app) verifyOne(ctx context.Context, path string, deep bool) (results []
 	}
 	if opened[0].Renewal {
 		a.console.Say("%s is a renewal bundle: programs, packages and images are not in it", path)
+	}
+	if d := opened[0].Delta; d != nil {
+		a.console.Say("%s is a delta bundle: what %s of serial %d brought is not in it", path, d.Base.Version, d.Base.Serial)
 	}
 	if opened[0].IsDir {
 		a.console.Say("%s is a directory: only what was carried to a host is in it", path)
