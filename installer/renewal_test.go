@@ -16,19 +16,7 @@ import (
 
 // renewOn is ./install with the renewal bundle of a role.
 func renewOn(ctx context.Context, s *sitetest.Site, w what) (installer.Outcome, error) {
-	session := s.Session(w.ip)
-	job, err := session.Prepare(ctx, installer.Request{Roles: []string{w.role}, IP: w.ip, Bundle: s.Renewal(w.role)})
-	if err != nil {
-		return installer.Outcome{}, err
-	}
-	defer job.Close()
-	if _, refused := installer.Refused(job.Findings); refused {
-		return installer.Outcome{}, fmt.Errorf("refused: %+v", job.Findings)
-	}
-	if faults := job.VerifyBundles(ctx, nil); len(faults) > 0 {
-		return installer.Outcome{}, faults[0]
-	}
-	return session.Install(ctx, job)
+	return partOn(ctx, s, w, s.Renewal(w.role))
 }
 
 // renewals are what the lists of the tests below are about.

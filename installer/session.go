@@ -98,7 +98,7 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 			job.Findings = append(job.Findings, r.Plan.conflicts(ctx, s.Host)...)
 		}
 	}
-	job.Findings = append(job.Findings, s.renewalFindings(ctx, job)...)
+	job.Findings = append(job.Findings, s.baseFindings(ctx, job)...)
 	job.Findings = append(job.Findings, s.upgradeFindings(ctx, job)...)
 	refusedFirst(job.Findings)
 	return job, nil
@@ -153,6 +153,7 @@ func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundl
 		if err != nil {
 			return nil, err
 		}
+		s.fromBase(r)
 	}
 	if err := s.compare(ctx, job); err != nil {
 		closeJobs(job.kept)

@@ -159,6 +159,8 @@ func judgeConflict(err error) (verdict, bool) {
 		return verdict{exitConflict, []string{"./install uninstall takes back what was done so far; or remove what is in the way and run the same command again"}}, true
 	case errors.As(err, &locked):
 		return verdict{exitConflict, []string{"wait for it" + psHint(locked.PID)}}, true
+	case errors.As(err, new(*bundle.BaseError)):
+		return verdict{exitConflict, []string{"bring the whole bundle, which `bundle build` makes without --since: it needs nothing of what is installed"}}, true
 	case errors.As(err, new(*installer.RestoreRefusedError)):
 		return verdict{exitConflict, []string{"do the steps above in their order"}}, true
 	}
