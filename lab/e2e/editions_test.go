@@ -20,7 +20,7 @@ const (
 )
 
 // editions are two builds of one site, from the same directory as an operator makes them: with Kubernetes v1.20.13, and later
-// with v1.20.15. master03 is in its cluster file as a spare.
+// with v1.20.15; that is there as deltas, too. master03 is in its cluster file as a spare.
 func editions(t *testing.T) (older, newer *rig) {
 	t.Helper()
 	lab(t) // the site of the other tests first: the mirror serves that in the end
@@ -72,15 +72,18 @@ var theEditions = sync.OnceValues(func() ([2]string, error) {
 	if err := r.make("OFFGRID_LAB_RELEASES="+oldKube, "lab/site", dir); err != nil {
 		return none, err
 	}
+	if err := r.make("OFFGRID_LAB_RELEASES="+oldKube+"\nOFFGRID_LAB_BUILD=--since "+filepath.Join(older, "dist"), "lab/site", dir); err != nil {
+		return none, err
+	}
 	return [2]string{older, dir}, r.make("", "lab/mirror-up")
 })
 
-// make runs a program of the checkout.
+// make runs a program of the checkout. env is lines of NAME=VALUE.
 func (r *rig) make(env, name string, args ...string) error {
 	cmd := exec.Command(filepath.Join(r.root, name), args...)
 	cmd.Dir = r.root
 	if cmd.Env = os.Environ(); env != "" {
-		cmd.Env = append(cmd.Env, env)
+		cmd.Env = append(cmd.Env, strings.Split(env, "\n")...)
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s %q: %w\n%s", name, args, err, out)
@@ -110,6 +113,27 @@ func (h *host) gets(stick *rig, roles ...string) {
 	h.rig = stick
 	h.bring(roles...)
 	h.rig = old
+}
+
+// getsDelta gives the host the same build as a delta, without the stick of the whole one.
+func (h *host) getsDelta(stick *rig, role string) {
+	h.t.Helper()
+	h.must("rm", "-f", "install", role+".bundle")
+	h.lab("--put", filepath.Join(stick.site, "delta", "install"), filepath.Join(stick.site, "delta", role+".bundle"), "/root")
+	whole, delta := h.size(filepath.Join(stick.site, "dist", role+".bundle")), h.size(filepath.Join(stick.site, "delta", role+".bundle"))
+	h.t.Logf("%s: the delta has %d bytes, the whole bundle %d", role, delta, whole)
+	if delta > whole/2 {
+		h.t.Errorf("%s: the delta has %d bytes, the whole bundle %d", role, delta, whole)
+	}
+}
+
+func (h *host) size(name string) int64 {
+	h.t.Helper()
+	info, err := os.Stat(name)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return info.Size()
 }
 
 // version is what a service's program says of itself, asked of the file that the running process was started from.

@@ -93,7 +93,11 @@ func (s *site) upgraded(t *testing.T, newer *rig, joined *host) {
 		h := *step.h
 		h.t = t
 		began := time.Now()
-		h.upgrade(newer, step.role)
+		if step.role == "node" && h.name == s.node02.name { // one of them from a delta
+			h.upgradeWith(step.role, func() { h.getsDelta(newer, step.role) })
+		} else {
+			h.upgrade(newer, step.role)
+		}
 		text := ""
 		for _, w := range watches {
 			gap, _ := w.gap(t, began)
@@ -125,6 +129,12 @@ func (s *site) upgraded(t *testing.T, newer *rig, joined *host) {
 // upgrade is what an operator types on a host of an upgrade, and what `install status` says before and after it.
 func (h *host) upgrade(newer *rig, role string) {
 	h.t.Helper()
+	h.upgradeWith(role, func() { h.gets(newer, role) })
+}
+
+// upgradeWith is upgrade with what brings the stick.
+func (h *host) upgradeWith(role string, bring func()) {
+	h.t.Helper()
 	want := map[string][2]string{ // a program whose version the host shows
 		"etcd": {"etcd v3.4.23", "etcd v3.4.23"}, "master": {"kube-apiserver " + oldKube, "kube-apiserver " + newKube}, "node": {"kubelet " + oldKube, "kubelet " + newKube},
 	}[role]
@@ -132,7 +142,7 @@ func (h *host) upgrade(newer *rig, role string) {
 	if !strings.Contains(strings.Join(before.Versions, ","), want[0]) || !before.Installed {
 		h.t.Errorf("%s: status of %s before: %+v, want %s", h.name, role, before, want[0])
 	}
-	h.gets(newer, role)
+	bring()
 	start := time.Now()
 	out := h.install(role)
 	h.t.Logf("%s# ./install --role %s took %.1f s", h.name, role, time.Since(start).Seconds())
