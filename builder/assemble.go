@@ -26,7 +26,7 @@ func roleOrder() []string {
 
 // assemble makes every role of the site ready to be written: rendered, fetched, checked and encoded. What can be found
 // wrong without a byte of upstream's is found first.
-func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set) ([]roleInput, error) {
+func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set, level bundle.Level) ([]roleInput, error) {
 	selection, err := Select(s.cluster, s.catalogue)
 	if err != nil {
 		return nil, &CatalogueError{err}
@@ -39,7 +39,7 @@ func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set) ([]roleIn
 	if err != nil {
 		return nil, err
 	}
-	materials, err := Materialise(ctx, MaterialiseOptions{Lock: lock, Store: s.store, Download: download, Report: s.opts.Report})
+	materials, err := Materialise(ctx, MaterialiseOptions{Lock: lock, Store: s.store, Download: download, Level: level, Report: s.opts.Report})
 	if err != nil {
 		return nil, err
 	}

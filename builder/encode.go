@@ -1,13 +1,11 @@
 package builder
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
-	"path"
 
 	"offgrid/builder/internal/archive"
 	"offgrid/builder/internal/store"
@@ -20,16 +18,23 @@ import (
 type encoder struct {
 	store  *Store
 	report progress.Func
-	// turn is taken while something is encoded: one encoder already uses all processors, and each holds about 50 MB.
+	level  bundle.Level
+	codec  *bundle.Encoder
+	// turn is taken while something is read that is encoded: two keep all processors busy, also while one of them waits for
+	// the disk.
 	turn chan struct{}
 }
 
-func newEncoder(s *Store, report progress.Func) *encoder {
-	return &encoder{store: s, report: report, turn: make(chan struct{}, 1)}
+func newEncoder(s *Store, level bundle.Level, report progress.Func) (*encoder, error) {
+	codec, err := bundle.NewEncoder(level, 0)
+	if err != nil {
+		return nil, err
+	}
+	return &encoder{store: s, report: report, level: level, codec: codec, turn: make(chan struct{}, 2)}, nil
 }
 
-func encodedKey(content bundle.Digest, contains string) bundle.Digest {
-	return store.RecordKey("encoded", bundle.CodecID, content.String(), contains)
+func encodedKey(level bundle.Level, content bundle.Digest, contains string) bundle.Digest {
+	return store.RecordKey("encoded", level.CodecID(), content.String(), contains)
 }
 
 func memberKey(archive bundle.Digest, path, contains string) bundle.Digest {
@@ -39,7 +44,7 @@ func memberKey(archive bundle.Digest, path, contains string) bundle.Digest {
 // known returns what is remembered about content, when its stored bytes are still there.
 func (x *encoder) known(content bundle.Digest, contains string) (bundle.Blob, bool) {
 	var b bundle.Blob
-	data, ok := x.store.Record(encodedKey(content, contains))
+	data, ok := x.store.Record(encodedKey(x.level, content, contains))
 	if !ok || json.Unmarshal(data, &b) != nil || b.Digest != content {
 		return bundle.Blob{}, false
 	}
@@ -47,7 +52,7 @@ func (x *encoder) known(content bundle.Digest, contains string) (bundle.Blob, bo
 	return b, err == nil && size == b.StoredSize
 }
 
-// archive reads the wanted members of an archive in one pass, unless all are known. What the entry says about a member's
+// archive reads those wanted members of an archive that are not known, in one pass. What the entry says about a member's
 // size and digest is checked, and filled in where it says nothing yet: only when the archive's own digest, taken in the
 // same pass, is still the entry's, for a disk may have changed it since it was fetched.
 func (x *encoder) archive(ctx context.Context, e *LockEntry) error {
@@ -65,20 +70,13 @@ func (x *encoder) archive(ctx context.Context, e *LockEntry) error {
 		return err
 	}
 	defer f.Close()
-	byPath := map[string]*LockMember{}
-	var paths []string
-	for i := range e.Members {
-		byPath[path.Clean(e.Members[i].Path)] = &e.Members[i]
-		paths = append(paths, e.Members[i].Path)
-	}
+	p := x.pass(ctx, e)
 	sum := sha256.New()
-	read := map[string]bundle.Blob{}
-	err = archive.Read(ctx, io.TeeReader(f, sum), paths, func(found archive.Member, r io.Reader) error {
-		m := byPath[found.Path]
-		b, err := x.encode(ctx, content{name: m.Name, size: found.Size, contains: m.Contains, want: m.SHA256}, r)
-		read[found.Path] = b
-		return err
-	})
+	err = archive.Read(p.ctx, io.TeeReader(f, sum), p.wanted(), p.take)
+	read, failed := p.wait()
+	if failed != nil {
+		return failed // err follows from it
+	}
 	if err != nil {
 		return err
 	}
@@ -89,7 +87,7 @@ func (x *encoder) archive(ctx context.Context, e *LockEntry) error {
 		return &bundle.DigestError{Name: "the copy in the store", Want: e.SHA256, Got: got, Size: e.Size}
 	}
 	for name, b := range read {
-		m := byPath[name]
+		m := p.members[name]
 		m.Size, m.SHA256 = b.Size, b.Digest
 		if err := x.store.PutRecord(memberKey(e.SHA256, m.Path, m.Contains), []byte(b.Digest.String())); err != nil {
 			return err
@@ -159,7 +157,7 @@ func (x *encoder) encode(ctx context.Context, c content, r io.Reader) (bundle.Bl
 	s := &searcher{r: r, text: []byte(c.contains), advance: func(n int64) {
 		x.report.Report(progress.Event{Phase: "encode", Item: c.name, Kind: progress.Advance, Done: n, Total: c.size})
 	}}
-	b, err := bundle.Encode(ctx, s, w, 0)
+	b, err := x.codec.Encode(ctx, s, w)
 	if err != nil {
 		return bundle.Blob{}, err
 	}
@@ -177,51 +175,11 @@ func (x *encoder) encode(ctx context.Context, c content, r io.Reader) (bundle.Bl
 	}
 	data, err := json.Marshal(b)
 	if err == nil {
-		err = x.store.PutRecord(encodedKey(b.Digest, c.contains), data)
+		err = x.store.PutRecord(encodedKey(x.level, b.Digest, c.contains), data)
 	}
 	if err != nil {
 		return bundle.Blob{}, fmt.Errorf("remembering %s: %w", c.name, err)
 	}
 	x.report.Report(progress.Event{Phase: "encode", Item: c.name, Kind: progress.Done, Done: b.Size, Total: b.Size})
 	return b, nil
-}
-
-// advanceEvery is how many bytes lie between two Advance events of the encoder.
-const advanceEvery = 8 << 20
-
-// searcher looks for a text in what passes through it.
-type searcher struct {
-	r       io.Reader
-	text    []byte
-	hit     bool
-	tail    []byte // the end of what passed, one byte shorter than the text
-	passed  int64
-	advance func(int64)
-}
-
-func (s *searcher) found() bool { return s.hit || len(s.text) == 0 }
-
-// Read implements io.Reader.
-func (s *searcher) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
-	if (s.passed+int64(n))/advanceEvery > s.passed/advanceEvery {
-		s.advance(s.passed + int64(n))
-	}
-	s.passed += int64(n)
-	if !s.found() && n > 0 {
-		s.look(p[:n])
-	}
-	return n, err
-}
-
-func (s *searcher) look(p []byte) {
-	keep := len(s.text) - 1
-	// The seam: the kept end and as much of the new beginning.
-	seam := append(s.tail, p[:min(keep, len(p))]...)
-	s.hit = bytes.Contains(seam, s.text) || bytes.Contains(p, s.text)
-	if len(p) >= keep {
-		s.tail = append(s.tail[:0], p[len(p)-keep:]...)
-	} else {
-		s.tail = append([]byte(nil), seam[max(0, len(seam)-keep):]...)
-	}
 }

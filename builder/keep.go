@@ -11,11 +11,13 @@ import (
 // leads to it.
 func needs(s *Store, lock *Lock, keep *store.Keep) {
 	encoded := func(content bundle.Digest, contains string) {
-		key := encodedKey(content, contains)
-		keep.Records[key] = true
-		var b bundle.Blob
-		if data, ok := s.Record(key); ok && json.Unmarshal(data, &b) == nil {
-			keep.Blobs[b.Stored] = true
+		for _, level := range []bundle.Level{bundle.Default, bundle.Best} {
+			key := encodedKey(level, content, contains)
+			keep.Records[key] = true
+			var b bundle.Blob
+			if data, ok := s.Record(key); ok && json.Unmarshal(data, &b) == nil {
+				keep.Blobs[b.Stored] = true
+			}
 		}
 	}
 	for _, e := range lock.Entries {

@@ -54,10 +54,14 @@ func MakeLock(ctx context.Context, o LockOptions) (*Lock, error) {
 			return nil, fmt.Errorf("locking: %w", err)
 		}
 	}
+	encoder, err := newEncoder(o.Store, bundle.Default, o.Report)
+	if err != nil {
+		return nil, fmt.Errorf("locking: %w", err)
+	}
 	client := o.Download.client(o.Store, o.Report)
 	m := &lockMaker{
 		baseline: baseline, client: client, puller: image.NewPuller(client), cat: o.Catalogue, sel: sel,
-		encoder: newEncoder(o.Store, o.Report), keys: map[string]*rpmrepo.Key{},
+		encoder: encoder, keys: map[string]*rpmrepo.Key{},
 	}
 	if err := m.run(ctx); err != nil {
 		return nil, fmt.Errorf("locking: %w", err)

@@ -19,6 +19,7 @@ type MaterialiseOptions struct {
 	Lock     *Lock
 	Store    *Store
 	Download Download
+	Level    bundle.Level // of what has to be compressed
 	Report   progress.Func
 }
 
@@ -41,12 +42,16 @@ func (m *Materials) Artifact(name string) (bundle.Artifact, bool) {
 // Materialise fetches what the lock names and the store lacks, checks it, reads the wanted members of each archive in one
 // pass and encodes what has not been encoded before. It asks upstream for nothing whose digest is not in the lock.
 func Materialise(ctx context.Context, o MaterialiseOptions) (*Materials, error) {
+	encoder, err := newEncoder(o.Store, o.Level, o.Report)
+	if err != nil {
+		return nil, fmt.Errorf("getting what the lock names: %w", err)
+	}
 	client := o.Download.client(o.Store, o.Report)
 	m := &materialiser{
-		client: client, puller: image.NewPuller(client), encoder: newEncoder(o.Store, o.Report),
+		client: client, puller: image.NewPuller(client), encoder: encoder,
 		out: Materials{Packages: map[string]bundle.Package{}, Images: map[string]LockImage{}},
 	}
-	err := fetch.Each(ctx, len(o.Lock.Entries), lockParallel, func(ctx context.Context, i int) error {
+	err = fetch.Each(ctx, len(o.Lock.Entries), lockParallel, func(ctx context.Context, i int) error {
 		return m.entry(ctx, o.Lock.Entries[i])
 	})
 	if err != nil {

@@ -19,7 +19,7 @@ const singlePrefix = installerName + "-"
 
 // key is a digest of the options that decide what dist/ holds.
 func (o BuildOptions) key() bundle.Digest {
-	return bundle.DigestOf(fmt.Appendf(nil, "single=%v site=%v", o.SingleFile, o.Site))
+	return bundle.DigestOf(fmt.Appendf(nil, "single=%v site=%v codec=%s", o.SingleFile, o.Site, o.level().CodecID()))
 }
 
 // writeSingleFiles writes install-ROLE for each bundle that is in dist/ already: installer, bundle, trailer.

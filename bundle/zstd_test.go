@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 )
@@ -99,13 +100,63 @@ func TestCodecIDBelongsToTheseBytes(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the content is another one under the race detector")
 	}
-	// When this digest changes, CodecID must change too: caches keep encoded content under it.
-	blob, _ := encode(t, noise(FrameSize+FrameSize/2), 2)
-	const want = "zstd-klauspost-1.20.3-default-4MiB 8ca7958cfb523f55c738bb2422554b25b3e6da52d4798f9e0f8787aa781fec84"
-	if got := CodecID + " " + blob.Stored.Hex(); got != want {
-		t.Errorf("the codec gives\n%s, want\n%s", got, want)
+	// When one of these digests changes, CodecID must change too: caches keep encoded content under it.
+	for level, want := range map[Level]string{
+		Default: "zstd-klauspost-1.20.3-default-4MiB 8ca7958cfb523f55c738bb2422554b25b3e6da52d4798f9e0f8787aa781fec84",
+		Best:    "zstd-klauspost-1.20.3-best-4MiB 1ba68916d5065da0c2a0ed2c1a050fbc262542b3394eef89fa2c0304a7fd8cb5",
+	} {
+		for _, workers := range []int{1, 3} {
+			x, err := NewEncoder(level, workers)
+			if err != nil {
+				t.Fatal(err)
+			}
+			blob, err := x.Encode(t.Context(), bytes.NewReader(noise(FrameSize+FrameSize/2)), io.Discard)
+			if got := level.CodecID() + " " + blob.Stored.Hex(); err != nil || got != want {
+				t.Errorf("%d workers: the codec gives\n%s, want\n%s, %v", workers, got, want, err)
+			}
+		}
 	}
 }
+
+func TestContentsThatAreEncodedAtOnceShareTheBuffers(t *testing.T) {
+	x, err := NewEncoder(Default, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var group sync.WaitGroup
+	for i := range 9 {
+		group.Go(func() {
+			content := noise(i * FrameSize / 3)
+			want, stored := encode(t, content, 1)
+			var out bytes.Buffer
+			got, err := x.Encode(t.Context(), iotest.HalfReader(bytes.NewReader(content)), &out)
+			if err != nil || !reflect.DeepEqual(got, want) || !bytes.Equal(out.Bytes(), stored) {
+				t.Errorf("%d bytes: %v, the blob is %v, want %v", len(content), err, got, want)
+			}
+		})
+	}
+	for _, r := range []io.Reader{iotest.ErrReader(io.ErrClosedPipe), io.MultiReader(bytes.NewReader(noise(FrameSize+1)), iotest.ErrReader(io.ErrClosedPipe))} {
+		group.Go(func() {
+			if _, err := x.Encode(t.Context(), r, io.Discard); !errors.Is(err, io.ErrClosedPipe) {
+				t.Errorf("a reader that fails: %v", err)
+			}
+		})
+		group.Go(func() {
+			if _, err := x.Encode(t.Context(), bytes.NewReader(noise(3*FrameSize)), failingWriter{}); !errors.Is(err, io.ErrShortWrite) {
+				t.Errorf("a writer that fails: %v", err)
+			}
+		})
+	}
+	group.Wait()
+	if n := len(x.slots); n != cap(x.slots) {
+		t.Errorf("%d of %d buffers are free in the end", n, cap(x.slots))
+	}
+}
+
+// failingWriter takes nothing.
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
 
 func TestWhatDoesNotShrinkIsStoredAsItIs(t *testing.T) {
 	once, stored := encode(t, noise(100000), 1)
