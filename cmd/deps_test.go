@@ -45,6 +45,7 @@ func rules() []rule {
 		{"manifests", nil, "manifests are data"},
 		{"cmd/internal/console", []string{"bundle/progress"}, "the console shows events and knows no work"},
 		{"cmd/internal/version", nil, "a number"},
+		{"cmd/internal/docstest", nil, "it reads documents and knows no program"},
 		{"cmd/bundle", []string{"bundle/...", "builder/...", "manifests", "cmd/internal/..."}, "the command of the connected machine"},
 		{"cmd/install", []string{"bundle/...", "installer/...", "cmd/internal/..."}, "the command of the hosts: nothing of a build in it"},
 	}

@@ -144,6 +144,7 @@ func TestOneMistakeIsNamedByItsPath(t *testing.T) {
 		{"ip: 10.9.0.2", "ip: fe80::1", "hosts[1].ip", "not an IPv4"},
 		{"roles: [etcd, node]", "roles: etcd", "hosts[1].roles", "want a list"},
 		{"roles: [etcd, node]", "roles: [node]", "hosts", "2 etcd members"},
+		{"- {name: c,", "- {name: d, ip: 10.9.0.4, roles: [etcd]}\n- {name: c,", "hosts", "4 etcd members: an even count survives no more failures than 3"},
 		{"name: c,", "name: c, etcdName: etcd01,", "", ""},
 		{"name: c,", "name: c, etcdName: 'a b',", "hosts[2].etcdName", "not a usable member name"},
 		{"kind:", "etcd: {dataDir: /var/lib}\nkind:", "etcd.dataDir", "three levels"},

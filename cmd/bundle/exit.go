@@ -108,8 +108,21 @@ func builderHints(err error) []string {
 		return []string{"run `bundle lock`, and look at what changed in bundle.lock before the next build"}
 	case errors.Is(err, syscall.ENOSPC):
 		return []string{"make room there, or choose other places with --dir and --store, and run the same command again: it goes on where it stopped"}
+	case errors.Is(err, syscall.EROFS):
+		return []string{"that file system is mounted read-only: choose other places, with --dir and --store where the command has them"}
+	case errors.Is(err, syscall.ENOTDIR):
+		return []string{"a file stands where a directory is wanted: ls -ld " + blocked(err)}
 	case errors.Is(err, fs.ErrPermission):
 		return []string{"run the command as the user that owns the directory"}
 	}
 	return builder.Hints(err)
+}
+
+// blocked is the path that a file stands in the way of.
+func blocked(err error) string {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return quoted(path.Path)
+	}
+	return "DIR"
 }

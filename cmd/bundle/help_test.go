@@ -63,6 +63,8 @@ func TestExitCodesAndHints(t *testing.T) {
 		{&bundle.NotABundleError{Path: "x", Why: "it is empty"}, 2, "bundles are the files ROLE.bundle that `bundle build` writes to dist/"},
 		{fmt.Errorf("opening: %w", &bundle.DamageError{Path: "x", Artifact: "kubelet", Err: bundle.ErrCutShort}), 4, "copy the file again from dist/ where it was built, and run `sha256sum -c SHA256SUMS` there"},
 		{&fs.PathError{Op: "write", Path: "dist/node.bundle", Err: syscall.ENOSPC}, 1, "make room there, or choose other places with --dir and --store, and run the same command again: it goes on where it stopped"},
+		{fmt.Errorf("making store: %w", &fs.PathError{Op: "mkdir", Path: "/mnt/store", Err: syscall.EROFS}), 1, "that file system is mounted read-only: choose other places, with --dir and --store where the command has them"},
+		{fmt.Errorf("making dist: %w", &fs.PathError{Op: "mkdir", Path: "my site/dist", Err: syscall.ENOTDIR}), 1, "a file stands where a directory is wanted: ls -ld 'my site/dist'"},
 		{fmt.Errorf("%w: %w", errInterrupted, errors.New("context canceled")), 130, "run the same command again: it goes on where it stopped"},
 	} {
 		got := judge(c.err)
