@@ -52,6 +52,11 @@ func (a *app) install(ctx context.Context) error {
 		return err
 	}
 	defer job.Close()
+	if a.onlyRenewal {
+		if err := renewalsOnly(job); err != nil {
+			return err
+		}
+	}
 	res := result{Findings: append([]installer.Finding{}, job.Findings...), Plans: []installer.PlanDocument{}}
 	for _, r := range job.Roles {
 		if r.Plan == nil {

@@ -73,9 +73,11 @@ type app struct {
 	tokenFile string
 	yes       bool
 	plan      bool
-	drain     time.Duration
-	reboot    string
-	kernel    string
+	// onlyRenewal refuses bundles that are more than renewals.
+	onlyRenewal bool
+	drain       time.Duration
+	reboot      string
+	kernel      string
 }
 
 // session is the installer on this machine.
@@ -148,7 +150,7 @@ cluster file. Hosts may be installed in any order: what waits for others goes on
 	root.Flags().BoolVarP(&a.yes, "yes", "y", false, "do not ask")
 	root.Flags().BoolVar(&a.plan, "plan", false, "show what would be done and change nothing")
 	root.Flags().DurationVar(&a.drain, "drain-timeout", installer.DrainTimeout, "when a node is upgraded: how long its pods may take to go")
-	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newCheck(), a.newResume(), a.newImages(), a.newUninstall(), a.newEtcd(), a.newToken(), a.newApprove(), a.newBaseline(), a.newVersion())
+	root.AddCommand(a.newPlan(), a.newStatus(), a.newVerify(), a.newCheck(), a.newResume(), a.newImages(), a.newUninstall(), a.newRenew(), a.newEtcd(), a.newToken(), a.newApprove(), a.newBaseline(), a.newVersion())
 	narrowHelp(root)
 	return root
 }
