@@ -30,12 +30,13 @@ func Refused(err error) bool {
 		extras    *ExtrasError
 		registry  *RegistryError
 		unknown   *pki.ChoiceError
+		rotation  *pki.RotationError
 		packages  *PackagesError
 		baseline  *BaselineError
 		notLocked *NotLockedError
 		since     *SinceError
 	)
-	for _, target := range []any{&since, &packages, &baseline, &notLocked, &problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &noLock, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown} {
+	for _, target := range []any{&since, &packages, &baseline, &notLocked, &problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &noLock, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown, &rotation} {
 		if errors.As(err, target) {
 			return true
 		}
@@ -57,6 +58,7 @@ func Hints(err error) []string {
 		wrong     *fetch.WrongBytesError
 		download  *fetch.Error
 		unknown   *pki.ChoiceError
+		rotation  *pki.RotationError
 		packages  *PackagesError
 		baseline  *BaselineError
 		notLocked *NotLockedError
@@ -85,6 +87,8 @@ func Hints(err error) []string {
 		return []string{"--mirror takes FROM=TO, two addresses; --mirrors a name that the catalogue has"}
 	case errors.As(err, &pkiFaults):
 		return []string{"put the files back from a copy of " + pkiFaults.Dir + "; nothing in it is ever made anew without `bundle pki renew`"}
+	case errors.As(err, &rotation):
+		return []string{rotation.Hint}
 	case errors.As(err, &unknown):
 		return []string{"`bundle pki show` lists the hosts and what they have"}
 	case errors.As(err, &yaml):

@@ -24,28 +24,41 @@ type Renewal = pki.Renewal
 // Nothing is built: that is the next step. Of the site's options Dir, Now and Report are used. A site without pki/ is a
 // *NoPKIError, one that another command works on a *BusyError.
 func Renew(ctx context.Context, site SiteOptions, o RenewOptions) (r *Renewal, err error) {
-	s := &Site{opts: site}
-	if err := s.readCluster(); err != nil {
-		return nil, err
-	}
-	if err := s.hold(); err != nil {
+	s, after, err := openPKI(site)
+	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, s.lock.Release()) }()
-	if _, err := os.Lstat(s.path(PKIName)); errors.Is(err, fs.ErrNotExist) {
-		return nil, &NoPKIError{site.Dir}
-	}
-	req := pki.RenewRequest{
+	return pki.Renew(ctx, s.path(PKIName), pki.RenewRequest{
 		Request: pki.Request{Cluster: s.cluster, Now: site.Now(), Report: site.Report},
-		Role:    o.Role, Hosts: o.Hosts, Within: o.Within,
+		Role:    o.Role, Hosts: o.Hosts, Within: o.Within, After: after,
+	})
+}
+
+// openPKI holds a site whose certificates are to change. Bundles that are built then must have a serial greater than after,
+// whatever the clocks of then and now say.
+func openPKI(site SiteOptions) (s *Site, after int64, err error) {
+	s = &Site{opts: site}
+	if err := s.readCluster(); err != nil {
+		return nil, 0, err
 	}
-	// Bundles that were built before must have a smaller serial, whatever the clocks of then and now say.
+	if err := s.hold(); err != nil {
+		return nil, 0, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.lock.Release())
+		}
+	}()
+	if _, err := os.Lstat(s.path(PKIName)); errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, &NoPKIError{site.Dir}
+	}
 	lock, err := ReadLock(s.path(LockName))
 	switch {
 	case err == nil:
-		req.After = lock.Date.Unix()
+		return s, lock.Date.Unix(), nil
 	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
+		return nil, 0, err
 	}
-	return pki.Renew(ctx, s.path(PKIName), req)
+	return s, 0, nil
 }

@@ -94,20 +94,29 @@ func (s *Session) certificates(r RoleJob) []CertificateStatus {
 
 // expiryOf reads the first certificate of a file, or that of a kubeconfig's user.
 func expiryOf(data []byte, now time.Time) (CertificateStatus, bool) {
+	cert := firstCertificate(data)
+	if cert == nil {
+		return CertificateStatus{}, false
+	}
+	left := cert.NotAfter.Sub(now)
+	return CertificateStatus{Name: cert.Subject.CommonName, Expires: cert.NotAfter.UTC(), Days: int(left / (24 * time.Hour)), State: certificateState(cert, now)}, true
+}
+
+// firstCertificate is the first certificate of a file, or that of a kubeconfig's user; nil when there is none.
+func firstCertificate(data []byte) *x509.Certificate {
 	pair, _ := splitPair(data)
 	if pair == nil {
 		pair = kubeconfigCertificate(data)
 	}
 	block, _ := pem.Decode(pair)
 	if block == nil {
-		return CertificateStatus{}, false
+		return nil
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
-		return CertificateStatus{}, false
+		return nil
 	}
-	left := cert.NotAfter.Sub(now)
-	return CertificateStatus{Name: cert.Subject.CommonName, Expires: cert.NotAfter.UTC(), Days: int(left / (24 * time.Hour)), State: certificateState(cert, now)}, true
+	return cert
 }
 
 // certificateState judges a certificate.

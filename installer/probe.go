@@ -140,6 +140,9 @@ func dialError(url string, err error) error {
 	return fmt.Errorf("asking %s: %s", url, plainDialError(err))
 }
 
+// otherCluster is what is said of a certificate that no trusted authority signed.
+const otherCluster = "its certificate is of another cluster"
+
 // plainDialError says why there was no answer in words that an operator can act on.
 func plainDialError(err error) string {
 	var timeout net.Error
@@ -149,7 +152,7 @@ func plainDialError(err error) string {
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return "the host cannot be reached"
 	case errors.As(err, &unknown):
-		return "its certificate is of another cluster"
+		return otherCluster
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "its certificate is not valid at this host's time: " + invalid.Detail
 	case errors.As(err, &timeout) && timeout.Timeout():

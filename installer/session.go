@@ -99,6 +99,7 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 		}
 	}
 	job.Findings = append(job.Findings, s.baseFindings(ctx, job)...)
+	job.Findings = append(job.Findings, s.authorityFindings(ctx, job)...)
 	job.Findings = append(job.Findings, s.upgradeFindings(ctx, job)...)
 	refusedFirst(job.Findings)
 	return job, nil

@@ -24,7 +24,7 @@ func newPKI(a *app) *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(newPKIShow(a), newPKIRenew(a))
+	cmd.AddCommand(newPKIShow(a), newPKIRenew(a), newPKIRotate(a))
 	return cmd
 }
 
@@ -56,6 +56,12 @@ func (a *app) showPKI(now time.Time) error {
 	}
 	if a.console.JSON() {
 		return a.console.PrintJSON(certificates)
+	}
+	if step, err := builder.RotationStep(a.dir); err != nil {
+		return err
+	} else if step > 0 {
+		a.console.Say("The authorities are being changed: step %d of 3.", step)
+		a.sayStep(step)
 	}
 	ending := 0
 	var rows [][]string

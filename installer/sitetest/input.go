@@ -172,7 +172,7 @@ func (s *Site) etcd(r *roleInput) {
 	r.dirs("etcd", "", "/opt/etcd/ssl")
 	r.dirs("etcd", "data", "/var/lib/etcd", "/var/lib/etcd/default.etcd")
 	r.programs("/opt/etcd/bin", s.stick.Etcd, "etcd", "etcdctl")
-	r.text("/opt/etcd/ssl/ca.pem", string(s.pki.etcd.pem), "etcd")
+	r.text("/opt/etcd/ssl/ca.pem", string(s.trusted(s.pki.etcd, s.pki.nextEtcd)), "etcd")
 	r.unit("etcd.service", "/opt/etcd/bin/etcd", "/opt/etcd/cfg/etcd", "/opt/etcd/ssl/server.pem")
 	r.index.Checks = []bundle.Check{{Unit: "etcd.service", URL: "http://127.0.0.1:2381/health", TimeoutSeconds: 1}}
 }
@@ -183,10 +183,10 @@ func (r *roleInput) kubernetes(ca []byte) {
 }
 
 func (s *Site) master(r *roleInput) {
-	r.kubernetes(s.pki.kube.pem)
+	r.kubernetes(s.trusted(s.pki.kube, s.pki.nextKube))
 	r.dirs("root", "empty", "/root/.kube")
 	r.programs("/opt/kubernetes/bin", s.stick.Kube, "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
-	r.text("/opt/kubernetes/ssl/etcd-ca.pem", string(s.pki.etcd.pem), "root")
+	r.text("/opt/kubernetes/ssl/etcd-ca.pem", string(s.trusted(s.pki.etcd, s.pki.nextEtcd)), "root")
 	r.addon("cluster-jobs", "kind: ClusterRoleBinding\n")
 	if s.vip != "" {
 		r.addon("flannel", "kind: DaemonSet\n")
@@ -202,7 +202,7 @@ func (s *Site) master(r *roleInput) {
 }
 
 func (s *Site) nodeRole(r *roleInput) {
-	r.kubernetes(s.pki.kube.pem)
+	r.kubernetes(s.trusted(s.pki.kube, s.pki.nextKube))
 	r.dirs("root", "empty", "/etc/docker")
 	r.dirs("root", "", "/var/lib/kubelet")
 	r.dirs("root", "data", "/var/lib/docker")
@@ -240,25 +240,25 @@ func (s *Site) pack(t testing.TB, role string, h bundle.Host) []byte {
 	switch role {
 	case bundle.RoleEtcd:
 		add("/opt/etcd/cfg/etcd", 0o644, "root", false, fmt.Appendf(nil, "ETCD_NAME=%s\n", h.EtcdName))
-		pair("/opt/etcd/ssl/server", "etcd", s.pki.server(t, s.pki.etcd, "etcd-server-"+h.EtcdName))
-		pair("/opt/etcd/ssl/admin", "root", s.pki.client(t, s.pki.etcd, "etcd-admin"))
+		pair("/opt/etcd/ssl/server", "etcd", s.pki.server(t, s.signer(s.pki.etcd, s.pki.nextEtcd), "etcd-server-"+h.EtcdName))
+		pair("/opt/etcd/ssl/admin", "root", s.pki.client(t, s.signer(s.pki.etcd, s.pki.nextEtcd), "etcd-admin"))
 	case bundle.RoleMaster:
 		for _, name := range []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler"} {
 			add("/opt/kubernetes/cfg/"+name, 0o644, "root", false, []byte(name+" --port=10251\n"))
 		}
-		pair("/opt/kubernetes/ssl/apiserver", "root", s.pki.server(t, s.pki.kube, "kube-apiserver"))
-		pair("/opt/kubernetes/ssl/apiserver-etcd-client", "root", s.pki.client(t, s.pki.etcd, "kube-apiserver-etcd-client"))
-		add("/root/.kube/config", 0o600, "root", true, s.pki.kubeconfig(s.adminServer(h), s.pki.client(t, s.pki.kube, "kubernetes-admin"), ""))
+		pair("/opt/kubernetes/ssl/apiserver", "root", s.pki.server(t, s.signer(s.pki.kube, s.pki.nextKube), "kube-apiserver"))
+		pair("/opt/kubernetes/ssl/apiserver-etcd-client", "root", s.pki.client(t, s.signer(s.pki.etcd, s.pki.nextEtcd), "kube-apiserver-etcd-client"))
+		add("/root/.kube/config", 0o600, "root", true, kubeconfig(s.trusted(s.pki.kube, s.pki.nextKube), s.adminServer(h), s.pki.client(t, s.signer(s.pki.kube, s.pki.nextKube), "kubernetes-admin"), ""))
 		p.Token = &hostpack.Token{ID: "abcdef", Secret: "0123456789abcdef", TTLSeconds: 2592000}
 	case bundle.RoleNode:
 		if h.Name == bundle.JoinPack {
 			p.Files = append(p.Files, hostpack.File{Path: "/opt/kubernetes/cfg/kubelet", Mode: 0o644, Owner: "root", Group: "root", Fill: true,
 				Data: []byte("--hostname-override={{NAME}} --node-ip={{IP}}\n")})
-			add("/opt/kubernetes/cfg/bootstrap.kubeconfig", 0o600, "root", true, s.pki.kubeconfig(s.apiServer(), nil, "abcdef.0123456789abcdef"))
+			add("/opt/kubernetes/cfg/bootstrap.kubeconfig", 0o600, "root", true, kubeconfig(s.trusted(s.pki.kube, s.pki.nextKube), s.apiServer(), nil, "abcdef.0123456789abcdef"))
 			break
 		}
-		pair("/opt/kubernetes/ssl/kubelet-server", "root", s.pki.server(t, s.pki.kube, "system:node:"+h.NodeName))
-		add("/opt/kubernetes/cfg/bootstrap.kubeconfig", 0o600, "root", true, s.pki.kubeconfig(s.apiServer(), nil, "abcdef.0123456789abcdef"))
+		pair("/opt/kubernetes/ssl/kubelet-server", "root", s.pki.server(t, s.signer(s.pki.kube, s.pki.nextKube), "system:node:"+h.NodeName))
+		add("/opt/kubernetes/cfg/bootstrap.kubeconfig", 0o600, "root", true, kubeconfig(s.trusted(s.pki.kube, s.pki.nextKube), s.apiServer(), nil, "abcdef.0123456789abcdef"))
 	case bundle.RoleLB:
 		p.Files = append(p.Files, keepalived())
 	}

@@ -25,16 +25,18 @@ type cert struct {
 
 // pki is the site's two authorities, and what kubelets get.
 type pki struct {
-	time       time.Time
-	etcd, kube *cert
-	pair       []byte // certificate and key in one file
+	time               time.Time
+	etcd, kube         *cert
+	nextEtcd, nextKube *cert  // those that take their place when the authorities are changed
+	pair               []byte // certificate and key in one file
 }
 
 func newPKI(t testing.TB, now time.Time) *pki {
 	t.Helper()
 	p := &pki{time: now}
-	p.etcd = p.sign(t, nil, &x509.Certificate{Subject: pkix.Name{CommonName: "etcd"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
-	p.kube = p.sign(t, nil, &x509.Certificate{Subject: pkix.Name{CommonName: "kubernetes"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+	for name, ca := range map[string]**cert{"etcd": &p.etcd, "kubernetes": &p.kube, "next etcd": &p.nextEtcd, "next kubernetes": &p.nextKube} {
+		*ca = p.sign(t, nil, &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
+	}
 	kubelet := p.client(t, p.kube, "system:node")
 	p.pair = slices.Concat(kubelet.pem, kubelet.keyPEM)
 	return p
@@ -85,9 +87,9 @@ func (p *pki) client(t testing.TB, ca *cert, name string) *cert {
 	return p.sign(t, ca, &x509.Certificate{Subject: pkix.Name{CommonName: name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 }
 
-func (p *pki) kubeconfig(server string, c *cert, token string) []byte {
+func kubeconfig(ca []byte, server string, c *cert, token string) []byte {
 	b64 := base64.StdEncoding.EncodeToString
-	text := fmt.Sprintf("clusters:\n- name: kubernetes\n  cluster:\n    certificate-authority-data: %s\n    server: %s\nusers:\n- name: user\n  user:\n", b64(p.kube.pem), server)
+	text := fmt.Sprintf("clusters:\n- name: kubernetes\n  cluster:\n    certificate-authority-data: %s\n    server: %s\nusers:\n- name: user\n  user:\n", b64(ca), server)
 	if c == nil {
 		return fmt.Appendf(nil, "%s    token: %s\n", text, token)
 	}

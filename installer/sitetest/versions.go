@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,6 +17,7 @@ import (
 type Versions struct {
 	Kube, Etcd string // "v1.20.15"
 	Serial     int64
+	Authority  int    // step of a change of authorities: 0 and from 3 on there is none under way
 	Docker     string // version and release of docker's package; "" means 1.0-1.el7
 }
 
@@ -28,6 +30,34 @@ func (v Versions) docker() string {
 
 // First is what the bundles of a new site bring.
 func First() Versions { return Versions{Kube: "v1.20.15", Etcd: "v3.4.26", Serial: 1} }
+
+// signer is the authority of two, the old one and the new one, that signs in the step of the bundles at hand.
+func (s *Site) signer(old, new *cert) *cert {
+	if s.stick.Authority >= 2 {
+		return new
+	}
+	return old
+}
+
+// trusted are those of the two that hosts trust in that step, the one that signs first.
+func (s *Site) trusted(old, new *cert) []byte {
+	switch s.stick.Authority {
+	case 0:
+		return old.pem
+	case 1:
+		return slices.Concat(old.pem, new.pem)
+	case 2:
+		return slices.Concat(new.pem, old.pem)
+	}
+	return new.pem
+}
+
+// KubeletRenews gives a node's kubelet a certificate of the authority that signs now, as the masters do when it asks.
+func (s *Site) KubeletRenews(t testing.TB, ip string) {
+	t.Helper()
+	c := s.pki.client(t, s.signer(s.pki.kube, s.pki.nextKube), "system:node")
+	s.Hosts[ip].Put(t, "/opt/kubernetes/ssl/kubelet-client-current.pem", string(c.pem)+string(c.keyPEM))
+}
 
 // Bring makes the bundles at hand those of other versions, all with certificates of their own. Bundles that were there
 // before are the same ones again.

@@ -97,10 +97,11 @@ func readAuthority(dir string, req Request, set *Set, problems *Problems) {
 			problems.add(rel, "this is not a certificate authority; %s", remedy)
 			continue
 		}
-		checkValidity(rel, ca, req, problems, "every certificate of the site ends with it; a new authority means a new directory and a new installation of every host")
+		checkValidity(rel, ca, req, problems, "every certificate of the site ends with it; a new one has to take its place before (bundle pki rotate); now it means a new directory and a new installation of every host")
 		set.cas[name] = ca
 	}
 	readServicePair(path, set, problems, remedy)
+	readRotation(dir, set, problems)
 	s, err := readSite(filepath.Join(path, siteFile))
 	if err != nil {
 		problems.add(filepath.Join(authorityDir, siteFile), "%v; %s", err, remedy)
@@ -193,7 +194,7 @@ func sayEnding(set *Set, req Request) {
 	soon := func(p Pair) bool { return p.Parsed.NotAfter.Sub(req.Now) < renewalNoticeAfter }
 	for _, name := range caNames() {
 		if ca := set.cas[name]; soon(ca) {
-			warn("the %s authority ends at %s, and every certificate with it", name, ca.Parsed.NotAfter.UTC().Format(time.DateOnly))
+			warn("the %s authority ends at %s, and every certificate with it; begin to change it: bundle pki rotate", name, ca.Parsed.NotAfter.UTC().Format(time.DateOnly))
 		}
 	}
 	ending := slices.DeleteFunc(set.Leaves(), func(l Leaf) bool { return !soon(l.Pair) })

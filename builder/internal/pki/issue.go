@@ -152,11 +152,7 @@ func publicPEM(key crypto.PublicKey) ([]byte, error) {
 
 // parsePair reads a certificate and its key and refuses ones that do not belong together.
 func parsePair(cert, key []byte) (Pair, error) {
-	block, rest := pem.Decode(cert)
-	if block == nil || block.Type != "CERTIFICATE" || len(bytes.TrimSpace(rest)) > 0 {
-		return Pair{}, errors.New("not one certificate in PEM")
-	}
-	parsed, err := x509.ParseCertificate(block.Bytes)
+	p, err := parseCertificate(cert)
 	if err != nil {
 		return Pair{}, err
 	}
@@ -165,10 +161,24 @@ func parsePair(cert, key []byte) (Pair, error) {
 		return Pair{}, fmt.Errorf("the key is not readable: %w", err)
 	}
 	public, ok := priv.Public().(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !public.Equal(parsed.PublicKey) {
+	if !ok || !public.Equal(p.Parsed.PublicKey) {
 		return Pair{}, errors.New("certificate and key do not belong together")
 	}
-	return Pair{Cert: cert, Key: key, Parsed: parsed}, nil
+	p.Key = key
+	return p, nil
+}
+
+// parseCertificate reads one certificate in PEM.
+func parseCertificate(cert []byte) (Pair, error) {
+	block, rest := pem.Decode(cert)
+	if block == nil || block.Type != "CERTIFICATE" || len(bytes.TrimSpace(rest)) > 0 {
+		return Pair{}, errors.New("not one certificate in PEM")
+	}
+	parsed, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return Pair{}, err
+	}
+	return Pair{Cert: cert, Parsed: parsed}, nil
 }
 
 // randomText returns n characters of [a-z0-9].

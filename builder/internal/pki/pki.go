@@ -1,6 +1,6 @@
 // Package pki keeps the site's certificates and secrets: made once, checked at every build, never silently made again.
 //
-// The directory holds authority/ (three CAs, the service account key pair and the site's secrets, written in one piece)
+// The directory holds rotation/ while the authorities are changed, and authority/ (three CAs, the service account key pair and the site's secrets, written in one piece)
 // and hosts/NAME/CERTIFICATE/ (one key and certificate each, written in one piece). A piece is either there or not, also
 // after a power cut.
 package pki
@@ -76,11 +76,13 @@ type Set struct {
 	NotBefore     time.Time
 	Serial        int64    // of the last renewal, 0 before the first
 	Made          []string // what this call made: "authority", "master01/apiserver"
+	Step          int      // of the change of authorities that is under way: StepNone, StepTrust or StepSwitch
 	cas           map[string]Pair
+	trust         map[string]Pair // authorities that do not sign, without keys; none when no change is under way
 	leaves        []Leaf
 }
 
-// CA returns a certificate authority.
+// CA returns the certificate authority that signs.
 func (s *Set) CA(name string) Pair { return s.cas[name] }
 
 // Leaf returns the certificate of a host.
@@ -168,8 +170,10 @@ func Ensure(ctx context.Context, dir string, req Request) (*Set, error) {
 	if len(problems.Items) > 0 {
 		return nil, problems
 	}
-	for _, ca := range set.cas {
-		set.NotBefore = later(set.NotBefore, ca.Parsed.NotBefore)
+	for _, all := range []map[string]Pair{set.cas, set.trust} {
+		for _, ca := range all {
+			set.NotBefore = later(set.NotBefore, ca.Parsed.NotBefore)
+		}
 	}
 	for _, l := range set.leaves {
 		set.NotBefore = later(set.NotBefore, l.Parsed.NotBefore)

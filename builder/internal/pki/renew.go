@@ -78,23 +78,33 @@ func Renew(ctx context.Context, dir string, req RenewRequest) (*Renewal, error) 
 	}
 	r := &Renewal{Serial: max(last+1, req.After+1, req.Now.Unix()), Leaves: []Renewed{}}
 	r.Kept = filepath.Join(dir, oldDir, serialName(r.Serial))
-	made := map[string]Pair{}
-	for _, c := range all {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		pair, err := issue(set.cas[c.spec.ca], c.spec, req.Request)
-		if err != nil {
-			return nil, fmt.Errorf("renewing certificate %q of host %q: %w", c.spec.name, c.host.Name, err)
-		}
-		made[c.rel()] = pair
-		r.Leaves = append(r.Leaves, Renewed{Host: c.host.Name, Name: c.spec.name, Was: c.old.Parsed.NotAfter.UTC(), Until: pair.Parsed.NotAfter.UTC()})
+	made, leaves, err := issueAll(ctx, set, all, req.Request)
+	if err != nil {
+		return nil, err
 	}
+	r.Leaves = leaves
 	sayCapped(set, all, made, req)
-	if err := stage(dir, r.Serial, made); err != nil {
+	if err := (&staging{leaves: made}).write(dir, r.Serial); err != nil {
 		return nil, fmt.Errorf("renewing certificates in %q: %w", dir, err)
 	}
 	return r, finish(dir)
+}
+
+// issueAll makes certificates anew, and what is told of them.
+func issueAll(ctx context.Context, set *Set, all []chosen, req Request) (map[string]Pair, []Renewed, error) {
+	made, leaves := map[string]Pair{}, []Renewed{}
+	for _, c := range all {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		pair, err := issue(set.cas[c.spec.ca], c.spec, req)
+		if err != nil {
+			return nil, nil, fmt.Errorf("renewing certificate %q of host %q: %w", c.spec.name, c.host.Name, err)
+		}
+		made[c.rel()] = pair
+		leaves = append(leaves, Renewed{Host: c.host.Name, Name: c.spec.name, Was: c.old.Parsed.NotAfter.UTC(), Until: pair.Parsed.NotAfter.UTC()})
+	}
+	return made, leaves, nil
 }
 
 // choose lists what is to be made anew.
@@ -169,77 +179,52 @@ func specsOf(f *cluster.File, h cluster.Host) []spec {
 	return specs(f, h)
 }
 
-// stage writes what was made into one directory that stands there whole or not at all. From then on the renewal has
-// happened: finish only moves what is there.
-func stage(dir string, serial int64, made map[string]Pair) error {
-	temp, err := os.MkdirTemp(dir, tempPrefix)
-	if err != nil {
-		return err
-	}
-	err = writeSerial(temp, serial)
-	for rel, pair := range made {
-		if err == nil {
-			err = writeDir(filepath.Join(temp, filepath.Dir(rel)), filepath.Base(rel), map[string][]byte{certName: pair.Cert, keyName: pair.Key})
-		}
-	}
-	if err == nil {
-		err = syncDir(temp)
-	}
-	if err == nil {
-		err = os.Rename(temp, filepath.Join(dir, renewingDir))
-	}
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(temp))
-	}
-	return syncDir(dir)
-}
-
-// finish brings a renewal to its end that was staged: each old certificate goes to old/SERIAL, the new one takes its place,
+// finish brings to its end what was staged: each old directory goes to old/SERIAL, the new one takes its place,
 // and last the serial. It may be cut off anywhere and called again; without a renewal it does nothing.
 func finish(dir string) error {
-	staged := filepath.Join(dir, renewingDir)
-	if !exists(staged) {
+	at := filepath.Join(dir, renewingDir)
+	if !exists(at) {
 		return nil
 	}
-	if !exists(filepath.Join(staged, serialFile)) {
-		return os.RemoveAll(staged) // all is in its place
+	if !exists(filepath.Join(at, serialFile)) {
+		return os.RemoveAll(at) // all is in its place
 	}
-	serial, err := readSerial(staged)
+	serial, err := readSerial(at)
 	if err != nil {
 		return err
 	}
-	found, err := filepath.Glob(filepath.Join(staged, hostsDir, "*", "*"))
+	found, err := staged(at)
 	if err != nil {
 		return err
 	}
 	for _, from := range found {
-		rel, err := filepath.Rel(staged, from)
+		rel, err := filepath.Rel(at, from)
 		if err != nil {
 			return err
 		}
-		if err := replaceLeaf(dir, from, rel, filepath.Join(oldDir, serialName(serial), rel)); err != nil {
+		if err := replaceDir(dir, from, rel, filepath.Join(oldDir, serialName(serial), rel)); err != nil {
 			return fmt.Errorf("renewing %q: %w", filepath.Join(dir, rel), err)
 		}
 	}
-	if err := os.Rename(filepath.Join(staged, serialFile), filepath.Join(dir, serialFile)); err != nil {
+	if exists(filepath.Join(at, endFile)) {
+		if err := moveAside(filepath.Join(dir, rotationDir), filepath.Join(dir, oldDir, serialName(serial), rotationDir)); err != nil {
+			return err
+		}
+	}
+	if err := os.Rename(filepath.Join(at, serialFile), filepath.Join(dir, serialFile)); err != nil {
 		return err
 	}
-	if err := errors.Join(syncDir(dir), os.RemoveAll(staged)); err != nil {
+	if err := errors.Join(syncDir(dir), os.RemoveAll(at)); err != nil {
 		return err
 	}
 	return syncDir(dir)
 }
 
-// replaceLeaf moves the old certificate away, unless an earlier try has, and the new one into its place.
-func replaceLeaf(dir, from, rel, kept string) error {
+// replaceDir moves the old directory away, unless an earlier try has, and the new one into its place.
+func replaceDir(dir, from, rel, kept string) error {
 	now, aside := filepath.Join(dir, rel), filepath.Join(dir, kept)
-	if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
+	if err := moveAside(now, aside); err != nil {
 		return err
-	}
-	if !exists(aside) && exists(now) {
-		if err := os.Rename(now, aside); err != nil {
-			return err
-		}
 	}
 	if err := os.Rename(from, now); err != nil {
 		return err

@@ -143,7 +143,7 @@ func TestARenewalThatWasCutOffAnywhereIsAllOrNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := stage(staged, 7, pairs); err != nil {
+	if err := (&staging{leaves: pairs}).write(staged, 7); err != nil {
 		t.Fatal(err)
 	}
 	whole := filepath.Join(t.TempDir(), "pki")

@@ -102,7 +102,7 @@ func (p *packer) node() {
 	if p.r.seed() {
 		token = p.r.req.PKI.StaticToken
 	}
-	p.kubeconfig(kubeCfg+"/bootstrap.kubeconfig", kubeconfig{User: "kubelet-bootstrap", Server: server, Token: token})
+	p.kubeconfig(kubeCfg+"/bootstrap.kubeconfig", kubeconfig{User: "kubelet-bootstrap", Server: server, CAFile: kubeCA, Token: token})
 }
 
 func (p *packer) token() *hostpack.Token {
@@ -141,9 +141,10 @@ func (p *packer) pair(name, base, owner string) {
 	p.file(hostpack.File{Path: base + "-key.pem", Mode: 0o600, Owner: owner, Group: owner, Secret: true, Data: pair.Key})
 }
 
-// kubeconfig is what the template of one takes: a certificate and key, or a token. Base64 but for the token.
+// kubeconfig is what the template of one takes: a certificate and key, or a token; base64 but for the token. CAFile is for what
+// copies what it is given, as kubelet does: a name stays right when the authority changes, the authority itself does not.
 type kubeconfig struct {
-	User, Server, CA, Cert, Key, Token string
+	User, Server, CA, CAFile, Cert, Key, Token string
 }
 
 func (p *packer) certKubeconfig(path, user, server, name string) {
@@ -154,7 +155,7 @@ func (p *packer) certKubeconfig(path, user, server, name string) {
 }
 
 func (p *packer) kubeconfig(path string, k kubeconfig) {
-	k.CA = base64.StdEncoding.EncodeToString(p.r.req.PKI.CA(pki.CAKubernetes).Cert)
+	k.CA = base64.StdEncoding.EncodeToString(p.r.req.PKI.Trust(pki.CAKubernetes))
 	data, err := p.r.execute("host/kubeconfig", k)
 	if err != nil {
 		p.note(fmt.Errorf("%s: %w", path, err))

@@ -14,6 +14,7 @@ const (
 	kubeDir = "/opt/kubernetes"
 	kubeCfg = kubeDir + "/cfg"
 	kubeSSL = kubeDir + "/ssl"
+	kubeCA  = kubeSSL + "/ca.pem"
 	// tokenCSV is where the tutorial's API servers find the token of nodes.
 	tokenCSV = kubeCfg + "/token.csv"
 )
@@ -53,7 +54,7 @@ func (r *renderer) etcd(role *Role) {
 	)
 	role.Dirs = append(role.Dirs, parents(data)...)
 	role.Links = append(role.Links, links(etcdDir+"/bin", "etcd", "etcdctl")...)
-	role.Texts = append(role.Texts, r.unit("etcd/etcd.service"), r.plain(etcdDir+"/ssl/ca.pem", r.req.PKI.CA(pki.CAEtcd).Cert, "etcd"))
+	role.Texts = append(role.Texts, r.unit("etcd/etcd.service"), r.plain(etcdDir+"/ssl/ca.pem", r.req.PKI.Trust(pki.CAEtcd), "etcd"))
 	restarts := []string{etcdDir + "/bin/etcd", etcdDir + "/cfg/etcd", etcdDir + "/ssl/ca.pem", etcdDir + "/ssl/server.pem", etcdDir + "/ssl/server-key.pem"}
 	if !r.seed() {
 		restarts = append(restarts, etcdDir+"/ssl/peer.pem", etcdDir+"/ssl/peer-key.pem")
@@ -68,7 +69,7 @@ func (r *renderer) kubernetes(role *Role) {
 	role.Dirs = append(role.Dirs, dir(kubeDir, 0o755), dir(kubeDir+"/bin", 0o755), dir(kubeCfg, 0o755), dir(kubeSSL, 0o700), dir(kubeDir+"/logs", 0o700))
 	role.Texts = append(role.Texts,
 		r.text("host/tmpfiles.conf", "/usr/lib/tmpfiles.d/offgrid-kubernetes.conf", 0o644),
-		r.plain(kubeSSL+"/ca.pem", r.req.PKI.CA(pki.CAKubernetes).Cert, "root"))
+		r.plain(kubeCA, r.req.PKI.Trust(pki.CAKubernetes), "root"))
 }
 
 func (r *renderer) master(role *Role) {
@@ -79,10 +80,12 @@ func (r *renderer) master(role *Role) {
 	role.Texts = append(role.Texts,
 		r.unit("master/kube-apiserver.service"), r.unit("master/kube-controller-manager.service"), r.unit("master/kube-scheduler.service"),
 		r.text("master/cluster-jobs.yaml", kubeCfg+"/cluster-jobs.yaml", 0o644),
-		r.plain(kubeSSL+"/etcd-ca.pem", r.req.PKI.CA(pki.CAEtcd).Cert, "root"),
-		r.plain(kubeSSL+"/front-proxy-ca.pem", r.req.PKI.CA(pki.CAFrontProxy).Cert, "root"),
+		r.plain(kubeSSL+"/etcd-ca.pem", r.req.PKI.Trust(pki.CAEtcd), "root"),
+		r.plain(kubeSSL+"/front-proxy-ca.pem", r.req.PKI.Trust(pki.CAFrontProxy), "root"),
+		// The controller manager refuses a file with more than one; while authorities change, the others trust two.
+		r.plain(kubeSSL+"/signing-ca.pem", r.req.PKI.CA(pki.CAKubernetes).Cert, "root"),
 		r.plain(kubeSSL+"/sa.pub", r.req.PKI.ServicePub, "root"))
-	api := []string{kubeDir + "/bin/kube-apiserver", kubeCfg + "/kube-apiserver", kubeSSL + "/ca.pem", kubeSSL + "/etcd-ca.pem",
+	api := []string{kubeDir + "/bin/kube-apiserver", kubeCfg + "/kube-apiserver", kubeCA, kubeSSL + "/etcd-ca.pem",
 		kubeSSL + "/front-proxy-ca.pem", kubeSSL + "/sa.pub", kubeSSL + "/sa.key"}
 	for _, name := range apiServerPairs() {
 		api = append(api, kubeSSL+"/"+name+".pem", kubeSSL+"/"+name+"-key.pem")
@@ -100,9 +103,9 @@ func (r *renderer) master(role *Role) {
 	role.Units = append(role.Units,
 		bundle.Unit{Name: "kube-apiserver.service", Restarts: api},
 		bundle.Unit{Name: "kube-controller-manager.service", Restarts: []string{kubeDir + "/bin/kube-controller-manager", kubeCfg + "/kube-controller-manager",
-			kubeCfg + "/kube-controller-manager.kubeconfig", kubeSSL + "/ca.pem", kubeSSL + "/ca-key.pem", kubeSSL + "/front-proxy-ca.pem", kubeSSL + "/sa.key"}},
+			kubeCfg + "/kube-controller-manager.kubeconfig", kubeCA, kubeSSL + "/signing-ca.pem", kubeSSL + "/ca-key.pem", kubeSSL + "/front-proxy-ca.pem", kubeSSL + "/sa.key"}},
 		bundle.Unit{Name: "kube-scheduler.service", Restarts: []string{kubeDir + "/bin/kube-scheduler", kubeCfg + "/kube-scheduler",
-			kubeCfg + "/kube-scheduler.kubeconfig", kubeSSL + "/ca.pem"}})
+			kubeCfg + "/kube-scheduler.kubeconfig", kubeCA}})
 	r.podRoutes(role)
 	r.addons(role)
 	// Both answer /healthz to everybody, with certificates that they make for themselves. The API server answers nobody
@@ -156,7 +159,7 @@ func (r *renderer) node(role *Role) {
 		bundle.Unit{Name: "containerd.service", Package: "containerd.io", Restarts: []string{}},
 		bundle.Unit{Name: "docker.service", Package: "docker-ce", Restarts: []string{"/etc/docker/daemon.json"}},
 		bundle.Unit{Name: "kubelet.service", Restarts: []string{kubeDir + "/bin/kubelet", kubeCfg + "/kubelet", kubeCfg + "/kubelet.config",
-			kubeCfg + "/bootstrap.kubeconfig", kubeSSL + "/ca.pem", kubeSSL + "/kubelet-server.pem", kubeSSL + "/kubelet-server-key.pem"}},
+			kubeCfg + "/bootstrap.kubeconfig", kubeCA, kubeSSL + "/kubelet-server.pem", kubeSSL + "/kubelet-server-key.pem"}},
 		bundle.Unit{Name: "kube-proxy.service", Restarts: []string{kubeDir + "/bin/kube-proxy", kubeCfg + "/kube-proxy", kubeCfg + "/kube-proxy.config", kubeCfg + "/kube-proxy.kubeconfig"}})
 	role.Checks = append(role.Checks,
 		bundle.Check{Unit: "kubelet.service", URL: "http://127.0.0.1:10248/healthz", TimeoutSeconds: 60},
