@@ -34,8 +34,10 @@ type rule struct {
 
 func rules() []rule {
 	return []rule{
-		{"bundle", []string{"bundle/progress"}, "the format knows nothing of building or installing"},
+		{"bundle", []string{"bundle/progress", "bundle/recovery"}, "the format knows nothing of building or installing"},
 		{"bundle/progress", nil, "events are understood by all and know nobody"},
+		{"bundle/recovery", nil, "a recovery record is of any file: it knows nothing of bundles"},
+		{"bundle/medium", []string{"bundle/recovery"}, "what a medium holds is said without opening it"},
 		{"bundle/hostpack", []string{"bundle"}, "a pack is part of the format"},
 		{"bundle/compare", []string{"bundle", "bundle/hostpack"}, "what differs is told by looking at two bundles, nothing else"},
 		{"builder", []string{"bundle/...", "builder/..."}, "a build knows nothing of hosts' insides"},
@@ -55,6 +57,7 @@ func rules() []rule {
 func importers() map[string][]string {
 	return map[string][]string{
 		"github.com/klauspost/compress":          {"bundle"},
+		"github.com/klauspost/reedsolomon":       {"bundle/recovery"},
 		"github.com/google/go-containerregistry": {"builder/internal/image"},
 		"github.com/cloudflare/cfssl":            {"builder/internal/pki"},
 		"github.com/cavaliergopher/rpm":          {"builder/internal/rpmrepo"},
@@ -66,7 +69,7 @@ func importers() map[string][]string {
 		"github.com/spf13/pflag":                 {"cmd/bundle", "cmd/install"},
 		"github.com/schollz/progressbar":         {"cmd/internal/console"},
 		"golang.org/x/term":                      {"cmd/internal/console"},
-		"golang.org/x/sys":                       {"installer", "installer/host"},
+		"golang.org/x/sys":                       {"installer", "installer/host", "builder/medium"},
 		"github.com/spdx/tools-golang":           {"builder/internal/sbom"},
 		"github.com/CycloneDX/cyclonedx-go":      {"builder/internal/sbom"},
 		"github.com/santhosh-tekuri/jsonschema":  nil, // tests only
