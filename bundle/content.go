@@ -11,6 +11,8 @@ import (
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
+
+	"offgrid/bundle/recovery"
 )
 
 // Artifact returns the artifact of the given name.
@@ -259,11 +261,8 @@ func (c *contentReader) decode(j *decodeJob) error {
 	f := c.blob.Frames[j.index]
 	stored := c.bundle.codec.buffer(f.Stored)
 	defer c.bundle.codec.put(stored)
-	if n, err := c.extent.r.ReadAt(stored, c.extent.offset+j.offset); int64(n) != f.Stored {
-		return c.fault(j, err)
-	}
-	if got := DigestOf(stored); got != f.Digest {
-		return c.fault(j, &DigestError{Name: "frame", Want: f.Digest, Got: got, Size: f.Stored})
+	if verdict, err := c.fetch(j, stored); err != nil {
+		return judged(c.fault(j, err), verdict)
 	}
 	size := min(c.blob.Size-int64(j.index)*FrameSize, FrameSize)
 	j.out = c.bundle.codec.buffer(size)
@@ -271,6 +270,36 @@ func (c *contentReader) decode(j *decodeJob) error {
 		return c.fault(j, err)
 	}
 	return nil
+}
+
+// fetch reads a frame and compares it with its digest. What is wrong is read again, past what the system keeps in memory.
+func (c *contentReader) fetch(j *decodeJob, stored []byte) (recovery.Verdict, error) {
+	f := c.blob.Frames[j.index]
+	read := func() (recovery.Sum, error) {
+		n, err := c.extent.r.ReadAt(stored, c.extent.offset+j.offset)
+		if int64(n) == f.Stored {
+			return recovery.Sum(DigestOf(stored)), nil
+		}
+		if err == nil {
+			err = io.ErrUnexpectedEOF
+		}
+		return recovery.Sum{}, err
+	}
+	got, err := read()
+	if err == nil && Digest(got) == f.Digest {
+		return recovery.Unknown, nil
+	}
+	verdict := recovery.Judge(func() (recovery.Sum, error) {
+		c.extent.source().Forget(c.extent.offset+j.offset, f.Stored)
+		return read()
+	}, recovery.Sum(f.Digest), got, err)
+	if verdict == recovery.RightLater {
+		return verdict, nil
+	}
+	if err == nil {
+		err = &DigestError{Name: "frame", Want: f.Digest, Got: Digest(got), Size: f.Stored}
+	}
+	return verdict, err
 }
 
 func (c *contentReader) fault(j *decodeJob, err error) error {
@@ -283,7 +312,7 @@ func frameDamage(b *Bundle, name string, blob Blob, e *extent, index int, offset
 	if in := b.where(blob.Stored); in != "" {
 		where += " in " + in
 	}
-	return &DamageError{Path: b.Path, Artifact: name, Where: where, Offset: e.offset + offset, Length: blob.Frames[index].Stored, Err: err}
+	return b.place(&DamageError{Path: b.Path, Artifact: name, Where: where, Offset: e.offset + offset, Length: blob.Frames[index].Stored, Err: err})
 }
 
 // Read implements io.Reader.

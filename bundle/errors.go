@@ -3,6 +3,8 @@ package bundle
 import (
 	"errors"
 	"fmt"
+
+	"offgrid/bundle/recovery"
 )
 
 // ErrCutShort is the cause in a *DamageError when the bundle ends before it should: the copy was not finished.
@@ -45,6 +47,12 @@ type DamageError struct {
 	Offset   int64  // first byte in which the damage lies; counted in the bundle file, or in the blob's file of a directory
 	Length   int64  // how many bytes the damage lies within; 0 when the file ends at Offset
 	Err      error
+
+	// Part is the file in which Offset lies when the bundle is in parts, and PartOffset the place in it.
+	Part       string
+	PartOffset int64
+	// Verdict is what reading again told; the zero value when nothing was read again.
+	Verdict recovery.Verdict
 }
 
 func (e *DamageError) Error() string {
@@ -59,7 +67,14 @@ func (e *DamageError) Error() string {
 	if where != "" && span != "" {
 		where += ", "
 	}
-	return fmt.Sprintf("%s: %s is damaged (%s%s): %v", e.Path, e.Artifact, where, span, e.Err)
+	if e.Part != "" {
+		span += fmt.Sprintf(", in %s from byte %d on", e.Part, e.PartOffset)
+	}
+	again := ""
+	if e.Verdict != recovery.Unknown {
+		again = "; " + e.Verdict.String()
+	}
+	return fmt.Sprintf("%s: %s is damaged (%s%s): %v%s", e.Path, e.Artifact, where, span, e.Err, again)
 }
 
 func (e *DamageError) Unwrap() error { return e.Err }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"reflect"
@@ -48,8 +49,8 @@ type ImageBlobs struct {
 	Layers   []Descriptor
 }
 
-// Open opens the bundle at path: a file, a program with a bundle appended, or a directory. Of a site file with several roles
-// it is a *SiteFileError: OpenRole opens one of them. It reads and checks all metadata, and of everything else the tar
+// Open opens the bundle at path: a file, the parts path.001, path.002 and so on of one, a program with a bundle appended, or a
+// directory. Of a site file with several roles it is a *SiteFileError: OpenRole opens one of them. It reads and checks all metadata, and of everything else the tar
 // headers and the sizes: a file that is cut short is noticed here. The content of artifacts is checked when it is read,
 // or by Verify. Errors are *NotABundleError, *FormatError, *DamageError (several are joined) or the system's.
 func Open(path string) (*Bundle, error) { return OpenRole(path, "") }
@@ -58,6 +59,9 @@ func Open(path string) (*Bundle, error) { return OpenRole(path, "") }
 // else the one. Each is closed by itself.
 func OpenAll(path string) ([]*Bundle, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return openPieces(path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening bundle: %w", err)
 	}
@@ -75,22 +79,7 @@ func OpenAll(path string) ([]*Bundle, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &NotABundleError{Path: path, Why: "it is neither a regular file nor a directory"}
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening bundle: %w", err)
-	}
-	part, found, err := FindAppended(path, f, info.Size())
-	if err == nil && !found {
-		part = Appended{Size: info.Size()}
-	}
-	var bundles []*Bundle
-	if err == nil {
-		bundles, err = openArchive(path, f, part, f)
-	}
-	if err != nil {
-		f.Close()
-	}
-	return bundles, err
+	return openPieces(path)
 }
 
 // OpenReaderAt opens a bundle file of the given size in r. name is for messages. Close does not close r.
@@ -231,7 +220,7 @@ func (b *Bundle) checkIndex(idx []byte, rootSize int64) error {
 	if apart >= len(b.idx)-2 { // all but the annotation: what that should say is known nowhere else
 		length = max(int64(len(idx)-apart), 1)
 	}
-	return &DamageError{Path: b.Path, Artifact: indexName, Offset: at + int64(apart), Length: length, Err: errors.New("it does not belong to the root index")}
+	return b.place(&DamageError{Path: b.Path, Artifact: indexName, Offset: at + int64(apart), Length: length, Err: errors.New("it does not belong to the root index")})
 }
 
 // deltaIndexOf is the delta index that an index.json names.

@@ -161,7 +161,7 @@ func (b *Bundle) damage(d Digest, name string, err error) error {
 		return &DamageError{Path: b.Path, Artifact: name, Err: err}
 	}
 	defer e.Close()
-	return &DamageError{Path: b.Path, Artifact: name, Where: b.where(d), Offset: e.offset, Length: e.size, Err: err}
+	return b.place(&DamageError{Path: b.Path, Artifact: name, Where: b.where(d), Offset: e.offset, Length: e.size, Err: err})
 }
 
 // where is the part of the message that says in which file of a directory the damage is.
@@ -212,7 +212,7 @@ func (b *Bundle) unlessAbsent(err error) error {
 
 func (b *Bundle) scanDamage(a *archive, name string) error {
 	f := a.scanned
-	return &DamageError{Path: b.Path, Artifact: name, Where: f.where, Offset: f.offset, Length: f.length, Err: f.err}
+	return b.place(&DamageError{Path: b.Path, Artifact: name, Where: f.where, Offset: f.offset, Length: f.length, Err: f.err})
 }
 
 // checkMembers compares the members of a tar with the blobs that the metadata refers to.

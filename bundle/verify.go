@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"offgrid/bundle/progress"
+	"offgrid/bundle/recovery"
 )
 
 // Verify reads every blob that is here and compares it with its digest. It goes on after a fault and returns all of them,
@@ -116,11 +117,12 @@ func (b *Bundle) verifyBlob(ctx context.Context, s StoredBlob, report progress.F
 	if ctx.Err() != nil {
 		return nil
 	}
-	report.Report(progress.Event{Phase: "verify", Item: s.Name, Kind: progress.Warn, Text: "damaged"})
+	report.Report(progress.Event{Phase: "verify", Item: s.Name, Kind: progress.Warn, Text: "damaged; reading it again"})
 	if faults := b.verifyFrames(e, s); len(faults) > 0 {
 		return faults
 	}
-	return []error{b.damage(s.Digest, s.Name, err)}
+	verdict := e.judge(0, s.Size, s.Digest, err)
+	return []error{judged(b.damage(s.Digest, s.Name, err), verdict)}
 }
 
 // verifyFrames finds the damaged frames of a blob, if it has frames.
@@ -139,11 +141,21 @@ func (b *Bundle) verifyFrames(e *extent, s StoredBlob) []error {
 		}
 		b.codec.put(stored)
 		if err != nil {
-			faults = append(faults, frameDamage(b, s.Name, blob, e, k, offset, err))
+			verdict := e.judge(offset, f.Stored, f.Digest, err)
+			faults = append(faults, judged(frameDamage(b, s.Name, blob, e, k, offset, err), verdict))
 		}
 		offset += f.Stored
 	}
 	return faults
+}
+
+// judged completes a damage with what reading again told.
+func judged(err error, v recovery.Verdict) error {
+	var damage *DamageError
+	if errors.As(err, &damage) {
+		damage.Verdict = v
+	}
+	return err
 }
 
 // framesOf is the blob that has frames and is stored so: an artifact, or the difference of one.

@@ -11,6 +11,9 @@ import (
 	"strings"
 
 	"offgrid/bundle"
+	"offgrid/bundle/medium"
+	"offgrid/bundle/progress"
+	"offgrid/bundle/recovery"
 	"offgrid/installer/host"
 )
 
@@ -42,7 +45,7 @@ func checkRoles(roles []string) ([]string, error) {
 }
 
 // openBundles opens the bundles that a request is about, in the order of the roles. On error nothing stays open.
-func openBundles(req Request, executable string) ([]*bundle.Bundle, error) {
+func openBundles(ctx context.Context, req Request, executable string, report progress.Func) ([]*bundle.Bundle, error) {
 	if req.Bundle == "" {
 		if own, err := ownBundle(req, executable); own != nil || err != nil {
 			return own, err
@@ -54,17 +57,41 @@ func openBundles(req Request, executable string) ([]*bundle.Bundle, error) {
 	}
 	var opened []*bundle.Bundle
 	for _, f := range files {
-		found, err := openWanted(f)
+		found, err := openWanted(ctx, f, report)
 		if err != nil {
 			closeAll(opened)
 			return nil, err
 		}
 		opened = append(opened, found...)
 	}
+	if err := finished(files, opened, report); err != nil {
+		closeAll(opened)
+		return nil, err
+	}
 	slices.SortStableFunc(opened, func(a, b *bundle.Bundle) int {
 		return slices.Index(RoleOrder(), a.Role.Role) - slices.Index(RoleOrder(), b.Role.Role)
 	})
 	return opened, nil
+}
+
+// finished refuses a bundle on a medium whose writing was interrupted, when it is of the build before.
+func finished(files []bundleFile, opened []*bundle.Bundle, report progress.Func) error {
+	for _, f := range files {
+		var roots []string
+		for _, b := range opened {
+			if b.Path == f.path {
+				roots = append(roots, b.RootDigest.String())
+			}
+		}
+		unfinished, err := medium.Check(f.path, roots)
+		if err != nil {
+			return err
+		}
+		if unfinished {
+			report.Report(progress.Event{Phase: "open", Kind: progress.Warn, Text: "writing this medium was not finished; " + f.path + " is of the build that was being written, and is used"})
+		}
+	}
+	return nil
 }
 
 // bundleFile is a file, and which roles of a site file are wanted of it; nil: all.
@@ -74,8 +101,8 @@ type bundleFile struct {
 }
 
 // openWanted opens the wanted bundles of a file. One that is no site file holds what it holds: preflight compares.
-func openWanted(f bundleFile) ([]*bundle.Bundle, error) {
-	all, err := bundle.OpenAll(f.path)
+func openWanted(ctx context.Context, f bundleFile, report progress.Func) ([]*bundle.Bundle, error) {
+	all, err := bundle.OpenAllRepairing(ctx, f.path, report)
 	if err != nil || len(f.roles) == 0 || !all[0].InSite {
 		return all, err
 	}
@@ -136,6 +163,9 @@ func bundleFiles(req Request, executable string) ([]bundleFile, error) {
 	dir := filepath.Dir(executable)
 	if req.Bundle != "" {
 		info, err := os.Stat(req.Bundle)
+		if errors.Is(err, fs.ErrNotExist) && recovery.Here(req.Bundle) {
+			return []bundleFile{{req.Bundle, req.Roles}}, nil
+		}
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, &UsageError{What: fmt.Sprintf("there is no bundle %q", req.Bundle), Hint: "ls -l " + filepath.Dir(req.Bundle)}
 		}
@@ -154,7 +184,7 @@ func bundleFiles(req Request, executable string) ([]bundleFile, error) {
 		if len(req.Roles) > 0 && !slices.Contains(req.Roles, role) {
 			continue
 		}
-		if exists(path) {
+		if recovery.Here(path) {
 			found = append(found, bundleFile{path: path})
 		} else if len(req.Roles) > 0 {
 			missing, roles = append(missing, path), append(roles, role)
@@ -162,7 +192,7 @@ func bundleFiles(req Request, executable string) ([]bundleFile, error) {
 	}
 	site := filepath.Join(dir, siteBundle)
 	switch {
-	case len(missing) > 0 && exists(site), len(found) == 0 && exists(site):
+	case (len(missing) > 0 || len(found) == 0) && recovery.Here(site):
 		return append(found, bundleFile{site, roles}), nil
 	case len(missing) > 0:
 		return nil, &UsageError{What: "there is no bundle " + strings.Join(missing, " and no bundle "),

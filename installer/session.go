@@ -74,7 +74,7 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 		return nil, err
 	}
 	req.Roles = roles
-	opened, err := openBundles(req, filepath.Join(s.Root, s.Executable))
+	opened, err := openBundles(ctx, req, filepath.Join(s.Root, s.Executable), s.Report)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,11 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 		closeAll(opened)
 		return nil, err
 	}
-	job, err := s.prepare(ctx, Want{Roles: roles, IP: ip, Token: s.givenToken(req.Token, roles)}, opened)
+	want := Want{Roles: roles, IP: ip, Token: s.givenToken(req.Token, roles)}
+	job, err := s.prepare(ctx, want, opened)
+	if s.healed(ctx, err, opened) {
+		job, err = s.prepare(ctx, want, opened)
+	}
 	if err != nil {
 		closeAll(opened)
 		return nil, err
@@ -103,6 +107,20 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 	job.Findings = append(job.Findings, s.upgradeFindings(ctx, job)...)
 	refusedFirst(job.Findings)
 	return job, nil
+}
+
+// healed repairs, in memory, the bundle whose damage err is, and reports whether there is anything to be tried again.
+func (s *Session) healed(ctx context.Context, err error, opened []*bundle.Bundle) bool {
+	var damage *bundle.DamageError
+	if !errors.As(err, &damage) {
+		return false
+	}
+	for _, b := range opened {
+		if b.Path == damage.Path && b.Heal(ctx, s.Report) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func (j *Job) inputs() []RoleInput {
@@ -295,7 +313,7 @@ func (j *Job) VerifyBundles(ctx context.Context, report progress.Func) []error {
 		for _, b := range files[path] {
 			size += b.Size // what roles share is read once, so that this is reached early
 		}
-		found := bundle.VerifyAll(ctx, files[path], wholeFile(item, size, report))
+		found := bundle.VerifyAllRepairing(ctx, files[path], wholeFile(item, size, report))
 		if len(found) == 0 {
 			report.Report(progress.Event{Phase: "check", Item: item, Kind: progress.Done, Done: size, Total: size})
 		}
@@ -310,6 +328,10 @@ func wholeFile(item string, size int64, report progress.Func) progress.Func {
 	var mu sync.Mutex
 	done := map[string]int64{}
 	return func(e progress.Event) {
+		if e.Phase == "repair" && e.Kind == progress.Warn {
+			report.Report(e)
+			return
+		}
 		if e.Kind != progress.Advance && e.Kind != progress.Done {
 			return // damage comes back as an error
 		}

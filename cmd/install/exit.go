@@ -60,7 +60,7 @@ func judge(err error) verdict {
 	if err == nil {
 		return verdict{code: exitDone}
 	}
-	for _, by := range []func(error) (verdict, bool){judgeEnd, judgeCommand, judgeBundle, judgeConflict, judgeFailure} {
+	for _, by := range []func(error) (verdict, bool){judgeEnd, judgeCommand, judgeMedium, judgeBundle, judgeConflict, judgeFailure} {
 		if v, ok := by(err); ok {
 			return v
 		}

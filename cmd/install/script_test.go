@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"offgrid/bundle"
+	"offgrid/bundle/recovery"
 	"offgrid/installer"
 	"offgrid/installer/hosttest"
 	"offgrid/installer/sitetest"
@@ -35,11 +36,12 @@ type scriptSite struct {
 //	install HOST CODE [-in ANSWER] [-as PROGRAM] ARG...   ./install ARG... on that host; it must end with CODE
 //	host HOST VERB ...                      changes or looks at a host: put, has, hasnot, unchanged, foreign
 //	spoil FILE flip|cut|format|arch         damages a bundle, or makes it another one
+//	parts FILE TO SIZE                      writes a file in parts of SIZE bytes, with its recovery record
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", RequireUniqueNames: true, RequireExplicitExec: true, Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"install": installCommand, "host": hostCommand, "spoil": spoilCommand, "narrow": narrowCommand, "json": jsonCommand,
+			"install": installCommand, "host": hostCommand, "spoil": spoilCommand, "narrow": narrowCommand, "json": jsonCommand, "parts": partsCommand,
 		},
 	})
 }
@@ -205,6 +207,24 @@ func rot(ts *testscript.TestScript, h *hosttest.Host, blob string) {
 		return
 	}
 	ts.Fatalf("nothing is called %q", blob)
+}
+
+// partsCommand writes the first file as parts, and beside them the record of the whole.
+func partsCommand(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	to := ts.MkAbs(args[1])
+	size, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	ts.Check(os.WriteFile(to, data, 0o600))
+	_, err = recovery.CreateFile(context.Background(), to, recovery.ParityBlocks(int64(len(data)), 10), nil)
+	ts.Check(err)
+	ts.Check(os.Remove(to))
+	for n := 1; len(data) > 0; n++ {
+		k := min(size, len(data))
+		ts.Check(os.WriteFile(recovery.PartName(to, n), data[:k], 0o600))
+		data = data[k:]
+	}
 }
 
 // nilTB is as much of a testing.TB as the fakes need inside a script.
