@@ -78,6 +78,10 @@ func judge(err error) verdict {
 		return verdict{code: exitDone}
 	case errors.Is(err, errInterrupted), errors.Is(err, context.Canceled):
 		return verdict{exitInterrupted, []string{"run the same command again: it goes on where it stopped"}}
+	case recoveryHints(err) != nil:
+		return verdict{exitDamaged, recoveryHints(err)}
+	case mediumHints(err) != nil:
+		return verdict{mediumCode(err), mediumHints(err)}
 	case errors.As(err, &damage):
 		return verdict{exitDamaged, []string{"copy the file again from dist/ where it was built, and run `sha256sum -c SHA256SUMS` there"}}
 	case errors.Is(err, errDifferent):

@@ -10,19 +10,26 @@ import (
 	"github.com/spf13/cobra"
 
 	"offgrid/bundle"
+	mediumlist "offgrid/bundle/medium"
+	"offgrid/bundle/recovery"
 	"offgrid/cmd/internal/console"
 )
 
 func newVerify(a *app) *cobra.Command {
 	var deep bool
 	cmd := &cobra.Command{
-		Use:   "verify FILE...",
+		Use:   "verify FILE|DIR...",
 		Short: "Check every byte of bundles and name all that is damaged",
 		Long: `Read each bundle whole and compare every blob with its digest. All faults are
-named, with the artifact and the bytes, not only the first. With --deep
-everything is decoded too and the content compared.
+named, with the artifact, the part and the bytes, not only the first. What is
+wrong is read twice more, past what the system keeps in memory, and it is said
+whether the copy or the reader is bad. A recovery record beside the file is
+checked as well, and tells whether ` + "`bundle repair`" + ` will help. Of a directory
+all bundles are checked, whole or in parts. With --deep everything is decoded
+too and the content compared.
 
-With --json: a list of file, role, root, blobs, size and faults.
+With --json: a list of file, role, root, blobs, size, parts (files, when there
+are several), recovery (blocks that can be repaired), repairable and faults.
 
 ` + exitText,
 		Example:           "  bundle verify /media/stick/*.bundle",
@@ -36,17 +43,26 @@ With --json: a list of file, role, root, blobs, size and faults.
 
 // verified is the result for one bundle: a file has one, a site file one for each role.
 type verified struct {
-	File   string         `json:"file"`
-	Role   string         `json:"role,omitempty"`
-	Root   *bundle.Digest `json:"root,omitempty"`
-	Blobs  int            `json:"blobs,omitempty"`
-	Size   int64          `json:"size,omitempty"`
-	Faults []string       `json:"faults,omitempty"`
+	File  string         `json:"file"`
+	Role  string         `json:"role,omitempty"`
+	Root  *bundle.Digest `json:"root,omitempty"`
+	Blobs int            `json:"blobs,omitempty"`
+	Size  int64          `json:"size,omitempty"`
+	Parts []string       `json:"parts,omitempty"`
+	// Recovery is how many blocks the recovery record beside the file can repair.
+	Recovery *int `json:"recovery,omitempty"`
+	// Repairable: the faults are within that.
+	Repairable bool     `json:"repairable,omitempty"`
+	Faults     []string `json:"faults,omitempty"`
 }
 
 func (a *app) verify(ctx context.Context, paths []string, deep bool) error {
 	var results []verified
 	var all []error
+	paths, err := bundlesIn(paths)
+	if err != nil {
+		return err
+	}
 	for _, path := range paths {
 		found, faults := a.verifyOne(ctx, path, deep)
 		if err := ctx.Err(); err != nil {
@@ -61,12 +77,18 @@ func (a *app) verify(ctx context.Context, paths []string, deep bool) error {
 func (a *app) verifyOne(ctx context.Context, path string, deep bool) (results []verified, faults []error) {
 	opened, err := openAll(path)
 	if err != nil {
-		return []verified{{File: path, Faults: []string{err.Error()}}}, []error{err}
+		v := verified{File: path}
+		faults = append([]error{err}, a.recoverable(ctx, path, nil, &v, true)...)
+		v.Faults = texts(faults)
+		return []verified{v}, faults
 	}
 	faults = bundle.VerifyAll(ctx, opened, a.console.Progress())
 	for _, b := range opened {
 		defer b.Close()
 		v := verified{File: path, Role: b.Role.Role, Root: &b.RootDigest, Size: b.Size}
+		for _, part := range b.Parts() {
+			v.Parts = append(v.Parts, part.Name)
+		}
 		for _, s := range b.Blobs() {
 			if b.IsDir || b.HasStored(s.Digest) {
 				v.Blobs++
@@ -77,9 +99,11 @@ func (a *app) verifyOne(ctx context.Context, path string, deep bool) (results []
 	for i := 0; deep && len(faults) == 0 && i < len(opened); i++ {
 		faults = opened[i].VerifyContent(ctx, a.console.Progress())
 	}
-	for _, fault := range faults {
-		results[0].Faults = append(results[0].Faults, fault.Error())
+	if _, err := mediumlist.Check(path, roots(opened)); err != nil {
+		faults = append(faults, err)
 	}
+	faults = append(faults, a.recoverable(ctx, path, opened, &results[0], len(faults) > 0)...)
+	results[0].Faults = texts(faults)
 	if opened[0].Renewal {
 		a.console.Say("%s is a renewal bundle: programs, packages and images are not in it", path)
 	}
@@ -95,6 +119,22 @@ func (a *app) verifyOne(ctx context.Context, path string, deep bool) (results []
 		}
 	}
 	return results, faults
+}
+
+func roots(opened []*bundle.Bundle) []string {
+	var all []string
+	for _, b := range opened {
+		all = append(all, b.RootDigest.String())
+	}
+	return all
+}
+
+func texts(faults []error) []string {
+	var all []string
+	for _, fault := range faults {
+		all = append(all, fault.Error())
+	}
+	return all
 }
 
 // openRole opens the bundle of a role for looking into it; role "" is the only one in the file.
@@ -125,7 +165,7 @@ func openAll(path string) ([]*bundle.Bundle, error) {
 
 // named returns the name of a file on the command line. One that does not exist is a mistake there.
 func named(path string) (string, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) && !recovery.Here(path) {
 		return "", &refusal{fmt.Errorf("%s: there is no such file", path), "`bundle build` writes bundles to dist/ of the site"}
 	}
 	return path, nil
