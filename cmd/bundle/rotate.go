@@ -28,8 +28,8 @@ be done between them stands in installer/UPGRADE.md. A bundle that comes too
 early or too late is refused by the host. The key of service account tokens, the
 encryption key and the cluster's identity stay.
 
-With --json: step (0 when it was given up), serial, kept (where the old ones are),
-authorities (name, cn, signs, until) and leaves (host, name, was, until).
+With --json: step (0 when it was given up), serial, kept (where the old ones
+are), authorities (name, cn, signs, until) and leaves (host, name, was, until).
 
 ` + exitText,
 		Example: "  bundle pki rotate\n  bundle build --renewal\n  bundle pki rotate --next     # when every host has it",
