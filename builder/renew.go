@@ -37,8 +37,8 @@ func Renew(ctx context.Context, site SiteOptions, o RenewOptions) (r *Renewal, e
 
 // openPKI holds a site whose certificates are to change. Bundles that are built then must have a serial greater than after,
 // whatever the clocks of then and now say.
-func openPKI(site SiteOptions) (s *Site, after int64, err error) {
-	s = &Site{opts: site}
+func openPKI(site SiteOptions) (_ *Site, after int64, err error) {
+	s := &Site{opts: site}
 	if err := s.readCluster(); err != nil {
 		return nil, 0, err
 	}
