@@ -28,6 +28,8 @@ type BuildOptions struct {
 	// Since is an older bundle, a site file or a directory of them: the bundles go to delta/ instead of dist/, and bring what those
 	// lack. "" builds whole ones.
 	Since string
+	// Sign says who signs the bundles.
+	Sign SignOptions
 }
 
 func (o BuildOptions) level() bundle.Level {
@@ -44,17 +46,20 @@ type BuildResult struct {
 	Renewal   bool          `json:"renewal"`         // programs, packages and images were left out
 	Locked    bool          `json:"locked"`          // there was no lock, so one was made first
 	Unchanged bool          `json:"unchanged"`       // nothing had to be written
+	Signer    *Signer       `json:"signer"`          // the key that signed; null: the bundles are not signed
 	Bundles   []BuiltBundle `json:"bundles"`         // in the order in which roles are installed
 	Files     []DistFile    `json:"files"`           // everything in dist/, sorted by name
 }
 
 // BuiltBundle is one role bundle.
 type BuiltBundle struct {
-	Role  string        `json:"role"`
-	Path  string        `json:"path"`
-	Root  bundle.Digest `json:"root"`
-	Size  int64         `json:"size"` // bytes of the role's own file, also when it is in site.bundle
-	Hosts []string      `json:"hosts"`
+	Role string        `json:"role"`
+	Path string        `json:"path"`
+	Root bundle.Digest `json:"root"`
+	// Fingerprint is that of the root, as the installer prints it.
+	Fingerprint string   `json:"fingerprint"`
+	Size        int64    `json:"size"` // bytes of the role's own file, also when it is in site.bundle
+	Hosts       []string `json:"hosts"`
 	// Install is the path of the installer with this bundle behind it; "" when there is none.
 	Install string `json:"install,omitempty"`
 }
@@ -105,18 +110,15 @@ func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) 
 	if err != nil {
 		return nil, err
 	}
-	set, err := pki.Ensure(ctx, s.path(PKIName), pki.Request{Cluster: s.cluster, Now: s.opts.Now(), Report: s.opts.Report})
+	set, sign, err := s.secrets(ctx, o.Sign)
 	if err != nil {
 		return nil, err
 	}
-	if len(set.Made) > 0 {
-		s.report(progress.Event{Phase: "pki", Kind: progress.Note, Text: fmt.Sprintf("made %d certificates and secrets in %s: keep this directory, and keep it off the stick", len(set.Made), s.path(PKIName))})
-	}
-	key, err := s.inputKey(o, since)
+	key, err := s.inputKey(o, since, sign)
 	if err != nil {
 		return nil, err
 	}
-	result := BuildResult{Dist: dist, Since: o.Since, Renewal: o.Renewal, Locked: locked}
+	result := BuildResult{Dist: dist, Since: o.Since, Renewal: o.Renewal, Locked: locked, Signer: sign.signer()}
 	if old := readStamp(dist); old != nil && old.Input == key && intact(ctx, dist, old) {
 		result.Unchanged = true
 		return result.of(old), nil
@@ -127,17 +129,37 @@ func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) 
 	}
 	for i := range roles {
 		roles[i].in.Renewal = o.Renewal
+		if sign.key != nil {
+			roles[i].in.Sign = sign.key.Sign
+		}
 	}
 	if since != nil {
 		if roles, err = s.deltas(ctx, roles, since); err != nil {
 			return nil, err
 		}
 	}
-	now, err := s.writeDist(ctx, dist, key, roles, o)
+	now, err := s.writeDist(ctx, dist, key, roles, sign.extras, o)
 	if err != nil {
 		return nil, err
 	}
 	return result.of(now), nil
+}
+
+// secrets makes what is missing in pki/, reads the key that signs, and makes the files of dist/ that it shows in.
+func (s *Site) secrets(ctx context.Context, o SignOptions) (*pki.Set, *signing, error) {
+	set, err := pki.Ensure(ctx, s.path(PKIName), pki.Request{Cluster: s.cluster, Now: s.opts.Now(), Report: s.opts.Report, Signing: !o.Unsigned && o.Key == ""})
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(set.Made) > 0 {
+		s.report(progress.Event{Phase: "pki", Kind: progress.Note, Text: fmt.Sprintf("made %d certificates and secrets in %s: keep this directory, and keep it off the stick", len(set.Made), s.path(PKIName))})
+	}
+	sign, err := s.signing(set, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	sign.extras, err = s.extraFiles(sign)
+	return set, sign, err
 }
 
 // of fills in what the stamp knows.
@@ -145,6 +167,7 @@ func (r BuildResult) of(st *stamp) *BuildResult {
 	r.Files, r.Bundles = st.Files, []BuiltBundle{}
 	for _, b := range st.Bundles {
 		b.Path = r.Dist + "/" + b.Path
+		b.Fingerprint = b.Root.Fingerprint()
 		if b.Install != "" {
 			b.Install = r.Dist + "/" + b.Install
 		}

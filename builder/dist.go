@@ -20,7 +20,7 @@ import (
 
 const (
 	bundleSuffix  = ".bundle"
-	installerName = "install"
+	installerName = InstallerName
 	sumsName      = "SHA256SUMS"
 	stampName     = ".stamp"
 	stampFormat   = 2
@@ -42,7 +42,7 @@ type roleInput struct {
 }
 
 // inputKey is a digest of all that decides what dist/ holds.
-func (s *Site) inputKey(o BuildOptions, since []*bundle.Bundle) (bundle.Digest, error) {
+func (s *Site) inputKey(o BuildOptions, since []*bundle.Bundle, sign *signing) (bundle.Digest, error) {
 	lock, err := FileDigest(s.path(LockName))
 	if err != nil {
 		return bundle.Digest{}, err
@@ -55,7 +55,7 @@ func (s *Site) inputKey(o BuildOptions, since []*bundle.Bundle) (bundle.Digest, 
 	if err != nil {
 		return bundle.Digest{}, err
 	}
-	inputs := []bundle.Digest{bundle.DigestOf(s.data), bundle.DigestOf(s.opts.Catalogue), lock, installer, secrets, s.opts.Program, o.key(), sinceKey(since)}
+	inputs := []bundle.Digest{bundle.DigestOf(s.data), bundle.DigestOf(s.opts.Catalogue), lock, installer, secrets, s.opts.Program, o.key(), sinceKey(since), sign.input()}
 	for _, name := range append(slices.Clone(s.cluster.Extras.Manifests), s.cluster.Images.RegistryCA) {
 		if name == "" {
 			continue
@@ -123,7 +123,7 @@ func intact(ctx context.Context, dist string, st *stamp) bool {
 
 // writeDist replaces the files of dist/. Until the last one is in place there is neither a SHA256SUMS nor a stamp: a half
 // written dist/ cannot be taken for a whole one.
-func (s *Site) writeDist(ctx context.Context, dist string, key bundle.Digest, roles []roleInput, o BuildOptions) (*stamp, error) {
+func (s *Site) writeDist(ctx context.Context, dist string, key bundle.Digest, roles []roleInput, extras []distExtra, o BuildOptions) (*stamp, error) {
 	old := readStamp(dist)
 	if err := openDist(dist); err != nil {
 		return nil, err
@@ -136,11 +136,14 @@ func (s *Site) writeDist(ctx context.Context, dist string, key bundle.Digest, ro
 	if err != nil {
 		return nil, err
 	}
-	install, err := s.copyInstaller(dist)
-	if err != nil {
-		return nil, err
+	for _, e := range extras {
+		written, err := e.write(dist)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, written)
 	}
-	st := &stamp{Format: stampFormat, Input: key, Bundles: bundles, Files: append(files, install)}
+	st := &stamp{Format: stampFormat, Input: key, Bundles: bundles, Files: files}
 	if o.SingleFile {
 		if err := s.writeSingleFiles(ctx, dist, st); err != nil {
 			return nil, err
@@ -204,7 +207,7 @@ func removeOld(dist string, old, now *stamp) error {
 	}
 	for _, f := range old.Files {
 		if slices.ContainsFunc(now.Files, func(n DistFile) bool { return n.Name == f.Name }) ||
-			!strings.HasSuffix(f.Name, bundleSuffix) && !strings.HasPrefix(f.Name, singlePrefix) {
+			!strings.HasSuffix(f.Name, bundleSuffix) && !strings.HasPrefix(f.Name, singlePrefix) && f.Name != PublicKeyName {
 			continue
 		}
 		if err := os.Remove(filepath.Join(dist, f.Name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -287,19 +290,26 @@ func (m *meter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (s *Site) copyInstaller(dist string) (DistFile, error) {
-	f, err := os.Open(s.opts.Installer)
-	if err != nil {
-		return DistFile{}, &InstallerError{s.opts.Installer, err}
+// distExtra is a file of dist/ that is no bundle.
+type distExtra struct {
+	name string
+	mode os.FileMode
+	data []byte
+}
+
+// extraFiles are the installer, with the keys that it trusts, and the key that signed.
+func (s *Site) extraFiles(sign *signing) ([]distExtra, error) {
+	installer, err := sign.installer(s.opts.Installer)
+	extras := []distExtra{{installerName, 0o700, installer}}
+	if sign.key != nil {
+		extras = append(extras, distExtra{PublicKeyName, 0o600, sign.key.Public().File()})
 	}
-	defer f.Close()
-	h := sha256.New()
-	var size int64
-	err = WriteFile(filepath.Join(dist, installerName), 0o700, func(w io.Writer) (err error) {
-		size, err = io.Copy(io.MultiWriter(w, h), f)
-		return err
-	})
-	return DistFile{installerName, size, bundle.Digest(h.Sum(nil))}, err
+	return extras, err
+}
+
+func (e distExtra) write(dist string) (DistFile, error) {
+	err := WriteFile(filepath.Join(dist, e.name), e.mode, writeBytes(e.data))
+	return DistFile{e.name, int64(len(e.data)), bundle.DigestOf(e.data)}, err
 }
 
 // sums is SHA256SUMS, as sha256sum writes it.

@@ -35,8 +35,9 @@ func Refused(err error) bool {
 		baseline  *BaselineError
 		notLocked *NotLockedError
 		since     *SinceError
+		signing   *SigningError
 	)
-	for _, target := range []any{&since, &packages, &baseline, &notLocked, &problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &noLock, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown, &rotation} {
+	for _, target := range []any{&signing, &since, &packages, &baseline, &notLocked, &problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &noLock, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown, &rotation} {
 		if errors.As(err, target) {
 			return true
 		}
@@ -63,8 +64,11 @@ func Hints(err error) []string {
 		baseline  *BaselineError
 		notLocked *NotLockedError
 		since     *SinceError
+		signing   *SigningError
 	)
 	switch {
+	case errors.As(err, &signing):
+		return signing.hints()
 	case errors.As(err, &since):
 		return []string{"name what the hosts have now: the old dist/, or a whole ROLE.bundle or site.bundle of it; without --since whole bundles are built"}
 	case errors.As(err, &packages):

@@ -38,11 +38,15 @@ type LayoutFile struct {
 	Data []byte
 }
 
-// LayoutFiles returns oci-layout and index.json, as they are in a directory as well: also of a renewal bundle those of the
-// whole one, which the directory becomes. Whoever makes a directory writes
-// index.json last: without it Open takes the directory for unfinished.
+// LayoutFiles returns oci-layout, the signature if there is one, and index.json, as they are in a directory as well: also of
+// a renewal bundle those of the whole one, which the directory becomes. Whoever makes a directory writes index.json last:
+// without it Open takes the directory for unfinished.
 func (b *Bundle) LayoutFiles() []LayoutFile {
-	return []LayoutFile{{layoutName, []byte(ociLayout)}, {indexName, bytes.Clone(b.idx)}}
+	files := []LayoutFile{{layoutName, []byte(ociLayout)}}
+	if b.Signature != nil {
+		files = append(files, LayoutFile{signaturePath(b.RootDigest), b.Signature.Bytes()})
+	}
+	return append(files, LayoutFile{indexName, bytes.Clone(b.idx)})
 }
 
 // CarryTarget takes the files of a directory bundle.

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+
+	"offgrid/bundle/signature"
 )
 
 // Digest is the sha256 of some content. Its text form is "sha256:" and 64 lower-case hex digits, as OCI writes it.
@@ -33,6 +35,9 @@ func (d Digest) Hex() string { return hex.EncodeToString(d[:]) }
 
 // Short returns the first 12 digits, for messages to people.
 func (d Digest) Short() string { return d.Hex()[:12] }
+
+// Fingerprint returns the first 20 digits in groups of four: what people compare (see package signature).
+func (d Digest) Fingerprint() string { return signature.Fingerprint(d) }
 
 // String returns the text form.
 func (d Digest) String() string { return digestPrefix + d.Hex() }

@@ -69,7 +69,7 @@ func TestTheLimitsOfTheSpecificationAreTheConstants(t *testing.T) {
 		value int64
 	}{
 		{"MaxIndexJSON", MaxIndexJSON}, {"MaxRoleIndexSize", MaxRoleIndexSize}, {"MaxPackSize", MaxPackSize}, {"MaxBlobSize", MaxBlobSize},
-		{"MaxMembers", MaxMembers}, {"MaxArtifacts", MaxArtifacts}, {"MaxHosts", MaxHosts}, {"MaxImages", MaxImages}, {"MaxLayers", MaxLayers},
+		{"MaxMembers", MaxMembers}, {"MaxSignatures", MaxSignatures}, {"MaxArtifacts", MaxArtifacts}, {"MaxHosts", MaxHosts}, {"MaxImages", MaxImages}, {"MaxLayers", MaxLayers},
 		{"MaxEntries", MaxEntries}, {"MaxPath", MaxPath}, {"MaxString", MaxString}, {"FrameSize", FrameSize},
 		{"MaxFrameStored", MaxFrameStored}, {"MaxFrames", MaxFrames},
 		{"MaxRoles", MaxRoles}, {"MaxDeltaIndex", MaxDeltaIndex}, {"MaxLeft", MaxLeft}, {"DeltaWindow", DeltaWindow},

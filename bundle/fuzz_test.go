@@ -13,6 +13,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(data)
 	f.Add(data[:len(data)/2])
 	f.Add(newSample(f).renewal(f))
+	f.Add(newSample(f).signed(f, newKey(f)))
 	f.Add([]byte{})
 	f.Add(rawMember("oci-layout", ociLayout))
 	f.Add(append(rawMember("oci-layout", ociLayout), rawMember("index.json", `{"artifactType":"application/vnd.offgrid.bundle.v1"}`)...))
@@ -56,6 +57,9 @@ func inputOf(t *testing.T, b *Bundle) (Input, error) {
 		r, _, err := b.Stored(d)
 		return r, err
 	}}
+	if b.Signature != nil {
+		in.Sign = func([]byte, string) ([]byte, error) { return b.Signature.Bytes(), nil }
+	}
 	for _, host := range b.PackHosts() {
 		s, _ := b.PackBlob(host)
 		r, _, err := b.Stored(s.Digest)

@@ -14,6 +14,9 @@ const (
 	MaxBlobSize = 8<<30 - 1
 	// MaxMembers bounds the members of the tar.
 	MaxMembers = 32768
+	// MaxSignatures bounds the signatures of a file, in members: one for each root. A signature has at most
+	// signature.MaxSize bytes.
+	MaxSignatures = 16
 	// MaxArtifacts bounds the artifacts of a role: each is a layer of some 300 bytes in a manifest of MaxIndexJSON.
 	MaxArtifacts = 8192
 	// MaxHosts bounds the hosts of a site and the host packs of a bundle.

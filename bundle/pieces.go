@@ -18,7 +18,7 @@ import (
 // a damaged stretch belongs to, and what was repaired is read again as strictly as everything else.
 
 // openPieces opens the bundles in the file at path, whole or in parts.
-func openPieces(path string) ([]*Bundle, error) {
+func openPieces(path string, o Options) ([]*Bundle, error) {
 	pieces, err := recovery.Find(path)
 	if err != nil {
 		return nil, partError(path, err)
@@ -30,7 +30,7 @@ func openPieces(path string) ([]*Bundle, error) {
 			return nil, err
 		}
 	}
-	all, err := openIn(pieces, pieces)
+	all, err := openIn(pieces, pieces, o)
 	if err != nil {
 		pieces.Close()
 		return nil, err
@@ -39,7 +39,7 @@ func openPieces(path string) ([]*Bundle, error) {
 }
 
 // openIn opens the bundles in a file that is open: all of it, or what lies behind a program.
-func openIn(pieces *recovery.Pieces, closer io.Closer) ([]*Bundle, error) {
+func openIn(pieces *recovery.Pieces, closer io.Closer, o Options) ([]*Bundle, error) {
 	part, found, err := FindAppended(pieces.Path, pieces, pieces.Size())
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func openIn(pieces *recovery.Pieces, closer io.Closer) ([]*Bundle, error) {
 	if !found {
 		part = Appended{Size: pieces.Size()}
 	}
-	return openArchive(pieces.Path, pieces, part, closer)
+	return openArchive(pieces.Path, pieces, part, closer, o)
 }
 
 // partError turns what is wrong with the parts of a bundle into damage.
@@ -132,10 +132,10 @@ func (e *extent) judge(off, n int64, want Digest, err error) recovery.Verdict {
 	}, recovery.Sum(want), recovery.Sum(got), err)
 }
 
-// OpenAllRepairing is OpenAll for a file that may be damaged: what cannot be read is taken from other copies beside it or made
+// OpenAllRepairing is OpenWith for a file that may be damaged: what cannot be read is taken from other copies beside it or made
 // from its recovery record, in memory. Nothing is written to the medium. What was done is reported as warnings.
-func OpenAllRepairing(ctx context.Context, path string, report progress.Func) ([]*Bundle, error) {
-	all, err := OpenAll(path)
+func OpenAllRepairing(ctx context.Context, path string, o Options, report progress.Func) ([]*Bundle, error) {
+	all, err := OpenWith(path, o)
 	var damage *DamageError
 	var not *NotABundleError
 	if err == nil || !errors.As(err, &damage) && !errors.As(err, &not) {
@@ -153,7 +153,7 @@ func OpenAllRepairing(ctx context.Context, path string, report progress.Func) ([
 		}
 		return nil, errors.Join(err, healErr)
 	}
-	all, openErr := openIn(pieces, pieces)
+	all, openErr := openIn(pieces, pieces, o)
 	if openErr != nil {
 		pieces.Close()
 		return nil, errors.Join(err, openErr)
@@ -251,7 +251,7 @@ func (b *Bundle) Heal(ctx context.Context, report progress.Func) error {
 		}
 		return err
 	}
-	again, err := openIn(p, nil)
+	again, err := openIn(p, nil, Options{Trust: b.trust})
 	if err == nil && !slices.ContainsFunc(again, func(o *Bundle) bool { return o.RootDigest == b.RootDigest }) {
 		err = &recovery.OtherBuildError{Path: b.Path, Record: filepath.Base(b.Path) + recovery.Suffix}
 	}

@@ -54,7 +54,7 @@ func TestEveryDamagedStretchIsRepairedWhileReading(t *testing.T) {
 			t.Fatal(err)
 		}
 		report, said := warnings()
-		all, err := OpenAllRepairing(t.Context(), path, report)
+		all, err := OpenAllRepairing(t.Context(), path, Options{}, report)
 		if err != nil {
 			t.Fatalf("damage at %d: %v", at, err)
 		}

@@ -11,6 +11,8 @@ import (
 	"os"
 	"reflect"
 	"slices"
+
+	"offgrid/bundle/signature"
 )
 
 // Bundle is an open bundle. Its methods may be called by several goroutines at once; its fields are for reading only.
@@ -22,10 +24,14 @@ type Bundle struct {
 	Renewal    bool   // programs, packages and images were left out: the host has them, or this bundle is not for it
 	Delta      *Delta // what this bundle builds on when it brings changes only; nil: it does not
 	Root       Index
-	RootDigest Digest // identifies the bundle with everything in it
+	RootDigest Digest               // identifies the bundle with everything in it
+	Signature  *signature.Signature // of the root; nil when it is not signed
+	SignerID   string               // ID of the key that the signature names, "" without one: nobody has verified it by itself
+	Signer     *signature.PublicKey // the trusted key whose signature was verified; nil when none was
 	Manifest   Manifest
 	Role       RoleIndex
 
+	trust  *Trust
 	src    source
 	blobs  []StoredBlob          // what the metadata refers to, in the order of the tar after the first three
 	byHash map[Digest]int        // index in blobs
@@ -57,10 +63,13 @@ func Open(path string) (*Bundle, error) { return OpenRole(path, "") }
 
 // OpenAll opens every bundle in the file or directory at path: those of a site file in the order in which roles are installed,
 // else the one. Each is closed by itself.
-func OpenAll(path string) ([]*Bundle, error) {
+func OpenAll(path string) ([]*Bundle, error) { return OpenWith(path, Options{}) }
+
+// OpenWith is OpenAll with options. What is not trusted is an *UntrustedError: then nothing was parsed but index.json.
+func OpenWith(path string, o Options) ([]*Bundle, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return openPieces(path)
+		return openPieces(path, o)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening bundle: %w", err)
@@ -70,7 +79,7 @@ func OpenAll(path string) ([]*Bundle, error) {
 		if err != nil {
 			return nil, err
 		}
-		b, err := load(&Bundle{Path: path, IsDir: true, src: d})
+		b, err := load(&Bundle{Path: path, IsDir: true, src: d, trust: o.Trust})
 		if err != nil {
 			return nil, err
 		}
@@ -79,27 +88,30 @@ func OpenAll(path string) ([]*Bundle, error) {
 	if !info.Mode().IsRegular() {
 		return nil, &NotABundleError{Path: path, Why: "it is neither a regular file nor a directory"}
 	}
-	return openPieces(path)
+	return openPieces(path, o)
 }
 
 // OpenReaderAt opens a bundle file of the given size in r. name is for messages. Close does not close r.
 func OpenReaderAt(name string, r io.ReaderAt, size int64) (*Bundle, error) {
-	all, err := openArchive(name, r, Appended{Size: size}, nil)
-	return theRole(name, all, "", err)
+	all, err := openArchive(name, r, Appended{Size: size}, nil, Options{})
+	if err != nil {
+		return nil, err
+	}
+	return TheRole(name, all, "")
 }
 
 // openArchive opens the bundles that are in the given part of r: one, or those of a site file.
-func openArchive(path string, r io.ReaderAt, part Appended, closer io.Closer) ([]*Bundle, error) {
+func openArchive(path string, r io.ReaderAt, part Appended, closer io.Closer, o Options) ([]*Bundle, error) {
 	a := &archive{path: path, r: r, start: part.Offset, size: part.Offset + part.Size, closer: closer}
 	if err := a.scan(); err != nil {
 		return nil, err
 	}
-	roots, site := a.roots()
+	roots, site := a.roots(o.Trust == nil)
 	a.checkOrder(heads * roots)
 	if site {
-		return loadSite(a, roots)
+		return loadSite(a, roots, o)
 	}
-	b, err := load(&Bundle{Path: path, Size: part.Size, src: a})
+	b, err := load(&Bundle{Path: path, Size: part.Size, src: a, trust: o.Trust})
 	if err != nil {
 		return nil, err
 	}
@@ -158,7 +170,8 @@ func (b *Bundle) required(err error) error {
 	return &DamageError{Path: b.Path, Artifact: absent.Name, Where: blobPath(absent.Digest), Err: errors.New("it is missing")}
 }
 
-// loadRoot reads the root and checks that index.json is the one that belongs to it.
+// loadRoot reads the root, asks whether it is trusted, and checks that index.json is the one that belongs to it. The root is
+// parsed only when it is trusted.
 func (b *Bundle) loadRoot(idx []byte) error {
 	_, known := indexFormat(idx)
 	var ok bool
@@ -168,17 +181,35 @@ func (b *Bundle) loadRoot(idx []byte) error {
 		}
 		return b.missing(Digest{}, "root index")
 	}
-	data, err := b.metadata(b.RootDigest, -1, "root index", MaxIndexJSON, &b.Root)
+	data, err := b.metadata(b.RootDigest, -1, "root index", MaxIndexJSON, nil)
+	if err == nil {
+		err = b.loadSignature(data)
+	}
+	if err == nil {
+		err = b.decodeRoot(data)
+	}
 	if err != nil && !known {
 		return &NotABundleError{Path: b.Path, Why: "neither its index.json nor its third member is one of ours"}
 	}
 	if err != nil {
 		return err
 	}
-	if err := checkRoot(&b.Root); err != nil {
-		return b.damage(b.RootDigest, "root index", err)
+	if err := b.checkSignature(); err != nil {
+		return err
 	}
 	return b.checkIndex(idx, int64(len(data)))
+}
+
+// decodeRoot parses the root.
+func (b *Bundle) decodeRoot(data []byte) error {
+	err := DecodeCanonical(data, &b.Root, MaxIndexJSON)
+	if err == nil {
+		err = checkRoot(&b.Root)
+	}
+	if err != nil {
+		return b.damage(b.RootDigest, "root index", err)
+	}
+	return nil
 }
 
 // checkIndex insists that index.json is the one that belongs to the root: of a whole bundle or, in a file, of a renewal.

@@ -212,6 +212,9 @@ func (b *Bundle) unlessAbsent(err error) error {
 
 func (b *Bundle) scanDamage(a *archive, name string) error {
 	f := a.scanned
+	if _, ok := parseSignaturePath(f.name); ok {
+		name = signatureName
+	}
 	return b.place(&DamageError{Path: b.Path, Artifact: name, Where: f.where, Offset: f.offset, Length: f.length, Err: f.err})
 }
 

@@ -135,8 +135,14 @@ func (s *sample) renewal(t testing.TB) []byte {
 	return s.write(t)
 }
 
-func openBytes(data []byte) (*Bundle, error) {
-	return OpenReaderAt("test.bundle", bytes.NewReader(data), int64(len(data)))
+func openBytes(data []byte) (*Bundle, error) { return openWith(data, nil) }
+
+func openWith(data []byte, trust *Trust) (*Bundle, error) {
+	all, err := openArchive("test.bundle", bytes.NewReader(data), Appended{Size: int64(len(data))}, nil, Options{Trust: trust})
+	if err != nil {
+		return nil, err
+	}
+	return TheRole("test.bundle", all, "")
 }
 
 func mustOpen(t testing.TB, data []byte) *Bundle {

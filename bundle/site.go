@@ -39,14 +39,14 @@ func (e *SiteFileError) Error() string {
 // holds several where none is named, is a *SiteFileError.
 func OpenRole(path, role string) (*Bundle, error) {
 	all, err := OpenAll(path)
-	return theRole(path, all, role, err)
-}
-
-// theRole keeps the bundle of one role and closes the others.
-func theRole(path string, all []*Bundle, role string, err error) (*Bundle, error) {
 	if err != nil {
 		return nil, err
 	}
+	return TheRole(path, all, role)
+}
+
+// TheRole keeps, of the bundles of a file, that of one role and closes the others; role "" is the only one.
+func TheRole(path string, all []*Bundle, role string) (*Bundle, error) {
 	var found *Bundle
 	wrong := &SiteFileError{Path: path, Role: role}
 	for _, b := range all {
@@ -64,8 +64,8 @@ func theRole(path string, all []*Bundle, role string, err error) (*Bundle, error
 }
 
 // roots finds out how many roots the archive has, and whether it is a site file. Neither a damaged index.json nor a damaged root
-// makes a site file look like another one: each is asked.
-func (a *archive) roots() (n int, site bool) {
+// makes a site file look like another one: each is asked, unless only trusted roots may be parsed: then index.json alone counts.
+func (a *archive) roots(ask bool) (n int, site bool) {
 	var top Index
 	if json.Unmarshal(a.idx, &top) == nil {
 		for n < len(top.Manifests) && n < MaxRoles && top.Manifests[n].ArtifactType == ArtifactTypeBundle {
@@ -74,7 +74,7 @@ func (a *archive) roots() (n int, site bool) {
 		site = n > 0 && top.Manifests[0].Annotations[AnnotationRefName] != ""
 	}
 	there := 0
-	for there < MaxRoles && a.isRoot(heads*there) {
+	for ask && there < MaxRoles && a.isRoot(heads*there) {
 		there++
 	}
 	n = max(n, there, 1)
@@ -106,7 +106,7 @@ func (a *archive) checkOrder(first int) {
 }
 
 // loadSite reads the bundles of a site file: first all roots, since they say what index.json must be, then the rest of each.
-func loadSite(a *archive, n int) ([]*Bundle, error) {
+func loadSite(a *archive, n int, o Options) ([]*Bundle, error) {
 	if got, ok := indexFormat(a.idx); ok && got != Format {
 		return nil, &FormatError{Path: a.path, Found: got, Known: Format}
 	}
@@ -115,11 +115,14 @@ func loadSite(a *archive, n int) ([]*Bundle, error) {
 	for i := range n {
 		view := *a
 		view.site, view.closer, view.order = true, closer, a.order[min(heads*i, len(a.order)):min(heads*i+heads, len(a.order))]
-		b := &Bundle{Path: a.path, InSite: true, src: &view}
+		b := &Bundle{Path: a.path, InSite: true, src: &view, trust: o.Trust}
 		if err := b.loadRoot(a.idx); err != nil {
 			return nil, b.required(err)
 		}
 		all = append(all, b)
+	}
+	if err := checkSigned(a, all); err != nil {
+		return nil, err
 	}
 	renewal, err := checkSiteIndex(a, all)
 	if err != nil {
@@ -283,6 +286,9 @@ func (b *Bundle) ownSize() (int64, error) {
 		}
 	}
 	n := member(int64(len(ociLayout))) + member(int64(len(idx))) + tarEnd
+	if b.Signature != nil {
+		n += member(int64(len(b.Signature.Bytes())))
+	}
 	for _, s := range b.blobs {
 		if !b.leftOut(s.Digest) {
 			n += member(s.Size)

@@ -43,7 +43,7 @@ func writeSite(t testing.TB, roles []Input) []byte {
 }
 
 func openSiteBytes(data []byte) ([]*Bundle, error) {
-	return openArchive("site.bundle", bytes.NewReader(data), Appended{Size: int64(len(data))}, nil)
+	return openArchive("site.bundle", bytes.NewReader(data), Appended{Size: int64(len(data))}, nil, Options{})
 }
 
 func TestARoleOfASiteFileIsThatOfItsOwnFile(t *testing.T) {

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -85,8 +86,8 @@ func (s *sitePieces) write(ctx context.Context, t *tarWriter) error {
 	if err == nil && len(index) > MaxIndexJSON {
 		err = fmt.Errorf("index.json: %d bytes are more than the limit of %d", len(index), MaxIndexJSON)
 	}
-	if err == nil && len(s.from) > MaxMembers-2-MaxRoles {
-		err = fmt.Errorf("%d blobs are more than the limit of %d", len(s.from), MaxMembers-2-MaxRoles)
+	if err == nil && len(s.from) > MaxMembers-2-2*MaxRoles {
+		err = fmt.Errorf("%d blobs are more than the limit of %d", len(s.from), MaxMembers-2-2*MaxRoles)
 	}
 	if err == nil {
 		err = t.bytes(layoutName, []byte(ociLayout))
@@ -95,6 +96,9 @@ func (s *sitePieces) write(ctx context.Context, t *tarWriter) error {
 		err = t.bytes(indexName, index)
 	}
 	if err != nil {
+		return err
+	}
+	if err := s.writeSignatures(t); err != nil {
 		return err
 	}
 	fixed := map[Digest]bool{}
@@ -107,6 +111,18 @@ func (s *sitePieces) write(ctx context.Context, t *tarWriter) error {
 		}
 	}
 	return s.writeBlobs(ctx, t, fixed)
+}
+
+// writeSignatures writes the signatures of the roots, by their digests.
+func (s *sitePieces) writeSignatures(t *tarWriter) error {
+	signed := slices.DeleteFunc(slices.Clone(s.roles), func(p *pieces) bool { return p.sig == nil })
+	slices.SortFunc(signed, func(a, b *pieces) int { return bytes.Compare(a.root[:], b.root[:]) })
+	for _, p := range signed {
+		if err := t.bytes(signaturePath(p.root), p.sig); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeBlobs writes all but the metadata that came before.
@@ -132,6 +148,9 @@ func (s *sitePieces) writeBlobs(ctx context.Context, t *tarWriter, fixed map[Dig
 func (p *pieces) summary() Summary {
 	member := func(size int64) int64 { return tarBlock + size + tarPadding(size) }
 	sum := Summary{Root: p.root, Size: member(int64(len(ociLayout))) + member(int64(len(p.index))) + tarEnd}
+	if p.sig != nil {
+		sum.Size += member(int64(len(p.sig)))
+	}
 	for d, size := range p.sizes {
 		if !p.in.Renewal || !p.bulk[d] {
 			sum.Size += member(size)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"offgrid/bundle/signature"
 )
 
 // extent is where the bytes of a stored blob lie.
@@ -34,6 +36,8 @@ type source interface {
 	index() (data []byte, offset int64)
 	// open finds a blob. The error is fs.ErrNotExist when it is not there.
 	open(d Digest) (*extent, error)
+	// signature finds the signature of a root. The error is fs.ErrNotExist when there is none.
+	signature(root Digest) (*extent, error)
 	Close() error
 }
 
@@ -51,7 +55,10 @@ type archive struct {
 	order   []Digest // blobs in the order of the members
 	blobs   map[Digest]extent
 	block   [tarBlock]byte // scratch of the scan
-	scanned *scanFault     // why the scan stopped, nil when it reached the end mark
+	// signatures are those of the roots, signed the roots in the order of the members.
+	signatures map[Digest]extent
+	signed     []Digest
+	scanned    *scanFault // why the scan stopped, nil when it reached the end mark
 }
 
 // scanFault is what ended the scan of the members before the end of the file.
@@ -72,6 +79,14 @@ func (a *archive) open(d Digest) (*extent, error) {
 	return &e, nil
 }
 
+func (a *archive) signature(root Digest) (*extent, error) {
+	e, ok := a.signatures[root]
+	if !ok {
+		return nil, fmt.Errorf("signature of %s: %w", root.Short(), fs.ErrNotExist)
+	}
+	return &e, nil
+}
+
 func (a *archive) Close() error {
 	if a.closer == nil {
 		return nil
@@ -81,7 +96,7 @@ func (a *archive) Close() error {
 
 // scan reads the member headers, and of the content only the two small members that come first.
 func (a *archive) scan() error {
-	a.blobs = map[Digest]extent{}
+	a.blobs, a.signatures = map[Digest]extent{}, map[Digest]extent{}
 	at := a.start
 	for n := 0; ; n++ {
 		next, done := a.member(n, at)
@@ -149,6 +164,9 @@ func (a *archive) accept(n int, name string, size int64) error {
 	case n < 2:
 		return nil
 	}
+	if root, ok := parseSignaturePath(name); ok {
+		return a.acceptSignature(root, size)
+	}
 	digits, ok := strings.CutPrefix(name, blobDir)
 	d, err := ParseDigest(digestPrefix + digits)
 	if !ok || err != nil {
@@ -156,6 +174,22 @@ func (a *archive) accept(n int, name string, size int64) error {
 	}
 	if _, twice := a.blobs[d]; twice {
 		return fmt.Errorf("blob %s comes twice", d.Hex())
+	}
+	return nil
+}
+
+// acceptSignature says whether a signature may come here: before the blobs, in the order of the roots' digests.
+func (a *archive) acceptSignature(root Digest, size int64) error {
+	n := len(a.signed)
+	switch {
+	case len(a.order) > 0:
+		return fmt.Errorf("the signature of %s comes after blobs", root.Hex())
+	case n >= MaxSignatures:
+		return fmt.Errorf("there are more than %d signatures", MaxSignatures)
+	case size > signature.MaxSize:
+		return fmt.Errorf("the signature of %s has %d bytes, the limit is %d", root.Hex(), size, signature.MaxSize)
+	case n > 0 && bytes.Compare(a.signed[n-1][:], root[:]) >= 0:
+		return fmt.Errorf("the signature of %s is out of order", root.Hex())
 	}
 	return nil
 }
@@ -173,6 +207,11 @@ func (a *archive) keep(n int, name string, content, size int64) error {
 		if n == 1 {
 			a.idx, a.idxAt = data, content
 		}
+		return nil
+	}
+	if root, ok := parseSignaturePath(name); ok {
+		a.signed = append(a.signed, root)
+		a.signatures[root] = extent{r: a.r, offset: content, size: size}
 		return nil
 	}
 	d, err := ParseDigest(digestPrefix + strings.TrimPrefix(name, blobDir))
@@ -205,7 +244,7 @@ func (a *archive) endMark(n int, at int64) {
 	switch {
 	case a.block != [tarBlock]byte{}:
 		a.scanned = &scanFault{where: "end mark", offset: at, length: tarEnd, err: errors.New("one zero block among the members")}
-	case n < 5:
+	case len(a.order) < 3:
 		a.scanned = &scanFault{where: "end mark", offset: at, length: tarEnd, err: fmt.Errorf("the archive ends after %d members", n)}
 	case a.size > at+tarEnd:
 		a.scanned = &scanFault{where: "after the end", offset: at + tarEnd, length: a.size - at - tarEnd, err: errors.New("there is more after the end of the archive")}
@@ -318,6 +357,14 @@ func (d *directory) index() ([]byte, int64) { return d.idx, 0 }
 
 func (d *directory) open(want Digest) (*extent, error) {
 	f, size, err := openRegular(filepath.Join(d.path, filepath.FromSlash(blobPath(want))))
+	if err != nil {
+		return nil, err
+	}
+	return &extent{r: f, size: size, file: f}, nil
+}
+
+func (d *directory) signature(root Digest) (*extent, error) {
+	f, size, err := openRegular(filepath.Join(d.path, filepath.FromSlash(signaturePath(root))))
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"offgrid/bundle/signature"
 )
 
 // Input is what a bundle is written from.
@@ -25,6 +27,9 @@ type Input struct {
 	// Delta makes a delta bundle, which leaves out what a host with another bundle has; nil: a whole one. The root is that of the
 	// whole bundle.
 	Delta *DeltaInput
+	// Sign makes the signature of the root, of its bytes and the trusted comment; nil: the bundle is not signed. It must have
+	// the form of package signature.
+	Sign func(root []byte, comment string) ([]byte, error)
 }
 
 // ImageInput is one container image: an entry of Role.Images and the descriptor of its platform's manifest. The manifest's
@@ -36,7 +41,7 @@ type ImageInput struct {
 
 // Summary says what was written.
 type Summary struct {
-	Root  Digest // of the root: what a signature would cover
+	Root  Digest // of the root: what the signature covers
 	Size  int64  // bytes written
 	Blobs int
 }
@@ -60,6 +65,7 @@ type pieces struct {
 	index []byte            // index.json
 	root  Digest            // and the two that follow it in the tar
 	top   *Index            // the root
+	sig   []byte            // signature of the root; nil: none
 	fixed []Digest          // root, role manifest, role index
 	data  map[Digest][]byte // blobs that are made here
 	names map[Digest]string // what every blob is
@@ -110,6 +116,9 @@ func (p *pieces) assemble(ctx context.Context) error {
 	}
 	p.top = &root
 	p.root, p.fixed = rootDesc.Digest, []Digest{rootDesc.Digest, manifest.Digest, config.Digest}
+	if err := p.sign(&root); err != nil {
+		return err
+	}
 	top := topIndex(rootDesc, &root, p.in.Renewal)
 	if p.in.Delta != nil {
 		if err := p.delta(); err != nil {
@@ -122,6 +131,23 @@ func (p *pieces) assemble(ctx context.Context) error {
 		err = fmt.Errorf("index.json: %d bytes are more than the limit of %d", len(p.index), MaxIndexJSON)
 	}
 	return err
+}
+
+// sign makes the signature of the root.
+func (p *pieces) sign(root *Index) error {
+	if p.in.Sign == nil {
+		return nil
+	}
+	comment := signatureComment(root)
+	text, err := p.in.Sign(p.data[p.root], comment)
+	if err != nil {
+		return err
+	}
+	if s, err := signature.Parse(text); err != nil || s.Comment != comment {
+		return fmt.Errorf("the signature that was made is not one of the root: %v", err)
+	}
+	p.sig = text
+	return nil
 }
 
 // meta marshals v into a blob.
@@ -229,14 +255,19 @@ func (p *pieces) read(ctx context.Context, d Descriptor) ([]byte, error) {
 
 // write writes the members in their order.
 func (p *pieces) write(ctx context.Context, t *tarWriter) error {
-	if len(p.sizes) > MaxMembers-2 {
-		return fmt.Errorf("%d blobs are more than the limit of %d", len(p.sizes), MaxMembers-2)
+	if len(p.sizes) > MaxMembers-3 {
+		return fmt.Errorf("%d blobs are more than the limit of %d", len(p.sizes), MaxMembers-3)
 	}
 	if err := t.bytes(layoutName, []byte(ociLayout)); err != nil {
 		return err
 	}
 	if err := t.bytes(indexName, p.index); err != nil {
 		return err
+	}
+	if p.sig != nil {
+		if err := t.bytes(signaturePath(p.root), p.sig); err != nil {
+			return err
+		}
 	}
 	for _, d := range p.fixed {
 		if err := t.bytes(blobPath(d), p.data[d]); err != nil {

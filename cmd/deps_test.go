@@ -34,9 +34,10 @@ type rule struct {
 
 func rules() []rule {
 	return []rule{
-		{"bundle", []string{"bundle/progress", "bundle/recovery"}, "the format knows nothing of building or installing"},
+		{"bundle", []string{"bundle/progress", "bundle/recovery", "bundle/signature"}, "the format knows nothing of building or installing"},
 		{"bundle/progress", nil, "events are understood by all and know nobody"},
 		{"bundle/recovery", nil, "a recovery record is of any file: it knows nothing of bundles"},
+		{"bundle/signature", nil, "signatures are of bytes, whatever these are"},
 		{"bundle/medium", []string{"bundle/recovery"}, "what a medium holds is said without opening it"},
 		{"bundle/hostpack", []string{"bundle"}, "a pack is part of the format"},
 		{"bundle/compare", []string{"bundle", "bundle/hostpack"}, "what differs is told by looking at two bundles, nothing else"},
@@ -58,6 +59,7 @@ func importers() map[string][]string {
 	return map[string][]string{
 		"github.com/klauspost/compress":          {"bundle"},
 		"github.com/klauspost/reedsolomon":       {"bundle/recovery"},
+		"aead.dev/minisign":                      {"bundle/signature"},
 		"github.com/google/go-containerregistry": {"builder/internal/image"},
 		"github.com/cloudflare/cfssl":            {"builder/internal/pki"},
 		"github.com/cavaliergopher/rpm":          {"builder/internal/rpmrepo"},

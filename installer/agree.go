@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-
-	"offgrid/bundle"
 )
 
 // agree makes the roles of one host want the same of what they share, such as /etc/hosts: where their bundles are of
@@ -73,7 +71,7 @@ func (in Installed) want() Want {
 
 // newerRole prepares an installed role when its bundle is newer; nil when it is not.
 func (s *Session) newerRole(ctx context.Context, in Installed, than int64) (*Job, error) {
-	b, err := bundle.Open(s.local(RoleDir(in.Role)))
+	b, err := s.carriedRoleBundle(in.Role)
 	if err != nil {
 		return nil, nil // it is damaged: whoever looks at that role says so
 	}

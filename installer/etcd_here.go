@@ -39,7 +39,7 @@ func (s *Session) carriedRole(ctx context.Context, role, want string) (*installe
 	}
 	where := "on a host with the role " + role + ": "
 	for _, in := range installed {
-		b, err := bundle.Open(s.local(RoleDir(in.Role)))
+		b, err := s.carriedRoleBundle(in.Role)
 		if err != nil {
 			return nil, err
 		}

@@ -44,10 +44,10 @@ func checkRoles(roles []string) ([]string, error) {
 	return ordered, nil
 }
 
-// openBundles opens the bundles that a request is about, in the order of the roles. On error nothing stays open.
-func openBundles(ctx context.Context, req Request, executable string, report progress.Func) ([]*bundle.Bundle, error) {
+// openBundles opens the bundles that a request is about, in the order of the roles, if they are trusted. On error nothing stays open.
+func openBundles(ctx context.Context, req Request, executable string, trust *bundle.Trust, report progress.Func) ([]*bundle.Bundle, error) {
 	if req.Bundle == "" {
-		if own, err := ownBundle(req, executable); own != nil || err != nil {
+		if own, err := ownBundle(req, executable, trust); own != nil || err != nil {
 			return own, err
 		}
 	}
@@ -57,7 +57,7 @@ func openBundles(ctx context.Context, req Request, executable string, report pro
 	}
 	var opened []*bundle.Bundle
 	for _, f := range files {
-		found, err := openWanted(ctx, f, report)
+		found, err := openWanted(ctx, f, trust, report)
 		if err != nil {
 			closeAll(opened)
 			return nil, err
@@ -101,8 +101,8 @@ type bundleFile struct {
 }
 
 // openWanted opens the wanted bundles of a file. One that is no site file holds what it holds: preflight compares.
-func openWanted(ctx context.Context, f bundleFile, report progress.Func) ([]*bundle.Bundle, error) {
-	all, err := bundle.OpenAllRepairing(ctx, f.path, report)
+func openWanted(ctx context.Context, f bundleFile, trust *bundle.Trust, report progress.Func) ([]*bundle.Bundle, error) {
+	all, err := bundle.OpenAllRepairing(ctx, f.path, bundle.Options{Trust: trust}, report)
 	if err != nil || len(f.roles) == 0 || !all[0].InSite {
 		return all, err
 	}
@@ -125,12 +125,12 @@ func openWanted(ctx context.Context, f bundleFile, report progress.Func) ([]*bun
 }
 
 // ownBundle opens what is behind the program in its own file, when there is something and it has the roles that are asked for.
-func ownBundle(req Request, executable string) ([]*bundle.Bundle, error) {
+func ownBundle(req Request, executable string, trust *bundle.Trust) ([]*bundle.Bundle, error) {
 	_, found, err := bundle.FileAppended(executable)
 	if err != nil || !found {
 		return nil, err
 	}
-	all, err := bundle.OpenAll(executable)
+	all, err := bundle.OpenWith(executable, bundle.Options{Trust: trust})
 	if err != nil {
 		return nil, err
 	}

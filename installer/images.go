@@ -49,7 +49,7 @@ func (s *Session) Images(ctx context.Context) (ImagesReport, error) {
 	if err != nil {
 		return report, err
 	}
-	b, err := bundle.Open(s.local(RoleDir(bundle.RoleNode)))
+	b, err := s.carriedRoleBundle(bundle.RoleNode)
 	if err != nil {
 		return report, errors.Join(err, lock.Close())
 	}

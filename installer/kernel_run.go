@@ -81,7 +81,7 @@ func (s *Session) decideCarried(ctx context.Context) error {
 	}
 	defer lock.Close()
 	for _, in := range installed {
-		b, err := bundle.Open(s.local(RoleDir(in.Role)))
+		b, err := s.carriedRoleBundle(in.Role)
 		if err != nil {
 			return err
 		}

@@ -65,8 +65,10 @@ type RoleInput struct {
 
 // Previous is what an earlier run left on the host.
 type Previous struct {
-	Clusters map[string]string // role to cluster id of what was carried
-	Data     map[string]string // etcd data directory to the cluster id that its mark names
+	Clusters map[string]string        // role to cluster id of what was carried
+	Serials  map[string]int64         // role to serial of what was carried
+	Roots    map[string]bundle.Digest // role to root of what was carried
+	Data     map[string]string        // etcd data directory to the cluster id that its mark names
 }
 
 // PreflightInput is all that preflight looks at.

@@ -129,7 +129,7 @@ func TestEveryFindingIsInTheListOfRequirementsAndHasACase(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cases := readTree(t, ".", "preflight_table_test.go") + readTree(t, ".", "preflight_lb_test.go") + readTree(t, ".", "install_test.go") + readTree(t, ".", "skew_test.go") + readTree(t, ".", "renewal_test.go") + readTree(t, ".", "authorities_test.go") + readTree(t, ".", "preflight_kernel_test.go")
+	cases := readTree(t, ".", "preflight_table_test.go") + readTree(t, ".", "preflight_lb_test.go") + readTree(t, ".", "install_test.go") + readTree(t, ".", "skew_test.go") + readTree(t, ".", "renewal_test.go") + readTree(t, ".", "authorities_test.go") + readTree(t, ".", "preflight_kernel_test.go") + readTree(t, ".", "trust_test.go")
 	for _, m := range regexp.MustCompile(`(?:usage|conflict|warning)\("([a-z-]+)",`).FindAllStringSubmatch(readTree(t, ".", ".go"), -1) {
 		if !strings.Contains(string(data), "`finding:"+m[1]+"`") {
 			t.Errorf("the finding %q is not in REQUIREMENTS.md", m[1])

@@ -295,7 +295,7 @@ func (s *Session) stay(req UninstallRequest) map[string][]string {
 		if in.Role == req.Role {
 			continue
 		}
-		b, err := bundle.Open(s.local(RoleDir(in.Role)))
+		b, err := s.carriedRoleBundle(in.Role)
 		if err != nil {
 			continue
 		}
@@ -331,7 +331,7 @@ func (s *Session) unmark(req UninstallRequest, installed []Installed) error {
 		if in.Role != bundle.RoleEtcd || req.Role != "" && req.Role != in.Role {
 			continue
 		}
-		b, err := bundle.Open(s.local(RoleDir(in.Role)))
+		b, err := s.carriedRoleBundle(in.Role)
 		if err != nil {
 			continue // the mark stays: it does no harm
 		}

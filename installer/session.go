@@ -9,7 +9,6 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -35,8 +34,12 @@ type Session struct {
 	Reboot string
 	// Kernel is what becomes of the kernel that a bundle brings: KernelKeep, KernelRetry; "" is not said.
 	Kernel string
-	alone  bool // the other roles of the host are not looked at
-	Report progress.Func
+	// Trust says whose bundles are let in.
+	Trust bundle.Trust
+	// AllowOlder lets in a bundle that is older than what is installed of its cluster.
+	AllowOlder bool
+	alone      bool // the other roles of the host are not looked at
+	Report     progress.Func
 }
 
 // RoleJob is one role that is to be installed.
@@ -74,7 +77,7 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 		return nil, err
 	}
 	req.Roles = roles
-	opened, err := openBundles(ctx, req, filepath.Join(s.Root, s.Executable), s.Report)
+	opened, err := openBundles(ctx, req, filepath.Join(s.Root, s.Executable), &s.Trust, s.Report)
 	if err != nil {
 		return nil, err
 	}
@@ -96,7 +99,9 @@ func (s *Session) Prepare(ctx context.Context, req Request) (*Job, error) {
 		return nil, err
 	}
 	s.balanceFacts(ctx, job)
-	job.Findings = Preflight(PreflightInput{Want: job.Want, Facts: job.Facts, Roles: job.inputs(), Previous: s.previous(opened), Reboot: s.Reboot})
+	before := s.previous(opened)
+	job.Findings = Preflight(PreflightInput{Want: job.Want, Facts: job.Facts, Roles: job.inputs(), Previous: before, Reboot: s.Reboot})
+	job.Findings = append(job.Findings, s.trustFindings(job, before)...)
 	for _, r := range job.Roles {
 		if r.Plan != nil {
 			job.Findings = append(job.Findings, r.Plan.conflicts(ctx, s.Host)...)
@@ -265,29 +270,6 @@ func (s *Session) skew(ctx context.Context, job *Job) map[string]int64 {
 	return found
 }
 
-// previous finds out what an earlier run left. What cannot be read is as if it were not there: a carry that was
-// interrupted is repeated.
-func (s *Session) previous(opened []*bundle.Bundle) Previous {
-	p := Previous{Clusters: map[string]string{}, Data: map[string]string{}}
-	installed, err := InstalledRoles(s.Host)
-	if err != nil {
-		return p
-	}
-	for _, in := range installed {
-		if b, err := bundle.Open(s.local(RoleDir(in.Role))); err == nil {
-			p.Clusters[in.Role] = b.Role.Cluster.ID
-			b.Close()
-		}
-	}
-	for _, b := range opened {
-		dir := b.Role.Cluster.Policy.EtcdDataDir
-		if mark, err := readOptional(s.Host, dataMark(dir)); err == nil && mark != "" {
-			p.Data[dir] = strings.TrimSpace(mark)
-		}
-	}
-	return p
-}
-
 // local is where a path of the host is on this machine.
 func (s *Session) local(name string) string {
 	if s.Root == "" {
@@ -357,7 +339,7 @@ func (s *Session) resumed(ctx context.Context, role string) ([]*Job, error) {
 		if role != "" && in.Role != role {
 			continue
 		}
-		b, err := bundle.Open(s.local(RoleDir(in.Role)))
+		b, err := s.carriedRoleBundle(in.Role)
 		if err != nil {
 			closeJobs(jobs)
 			return nil, err

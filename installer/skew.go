@@ -210,10 +210,6 @@ func retried(r *RoleJob, why string) []Finding {
 func unfinished(r *RoleJob) (found []Finding, judge bool) {
 	u := r.Plan.Upgrade
 	switch {
-	case u.begun == nil && u.To.Serial < u.From.Serial:
-		return usage("older-bundle", fmt.Sprintf("the bundle is older than the one that is installed (serial %d, installed is %d)", u.To.Serial, u.From.Serial), r.Bundle.Path,
-			"a host goes back only from an upgrade that is not finished: ./install from the old medium puts that back",
-			"bundle lock && bundle build   (with the older versions in cluster.yaml: that bundle is newer)"), false
 	case u.begun == nil:
 		return nil, true
 	case u.begun.State == upgradeBack && u.To.Bundle == r.Plan.Bundle:

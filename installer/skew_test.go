@@ -104,7 +104,6 @@ func TestWhatAnUpgradeMeetsIsJudgedByTheVersionsThatRun(t *testing.T) {
 
 func TestARunThatMeetsAnUpgradeAtWorkIsJudgedByIt(t *testing.T) {
 	for want, change := range map[string]func(r *RoleJob){
-		"older-bundle": func(r *RoleJob) { r.Plan.Upgrade.From.Serial = 3 },
 		"put-back-unfinished": func(r *RoleJob) {
 			r.Plan.Upgrade.begun = &upgradeRecord{State: upgradeBack, Why: "the health check failed"}
 		},

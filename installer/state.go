@@ -49,6 +49,8 @@ type Installed struct {
 	Host   string        `json:"host"`            // name in the cluster file; of one that is not in it, the name it had when it joined
 	Bundle bundle.Digest `json:"bundle"`          // of the bundle's root
 	Token  string        `json:"token,omitempty"` // bootstrap token that the operator gave in place of the pack's
+	// Signer is the public key that has signed the bundle and was trusted; "" when it was let in without one.
+	Signer string `json:"signer,omitempty"`
 }
 
 // LockedError says that another installer is at work.
@@ -116,23 +118,15 @@ func (s *StateLock) Journal(o JournalOptions) (*Journal, error) {
 func InstalledRoles(h host.Host) ([]Installed, error) {
 	var roles []Installed
 	for _, role := range RoleOrder() {
-		name := path.Join(RoleDir(role), wantName)
-		data, err := host.ReadFile(h, name, inlineMax)
+		in, err := readInstalled(h, RoleDir(role))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		var in Installed
-		if err := bundle.DecodeStrict(data, &in, inlineMax); err != nil {
-			return nil, fmt.Errorf("reading %s: %w", name, err)
-		}
-		if in.Format != 0 {
-			return nil, fmt.Errorf("reading %s: format %d is newer than this installer", name, in.Format)
-		}
 		if in.Role != role {
-			return nil, fmt.Errorf("reading %s: it is about role %q", name, in.Role)
+			return nil, fmt.Errorf("reading %s: it is about role %q", path.Join(RoleDir(role), wantName), in.Role)
 		}
 		roles = append(roles, in)
 	}

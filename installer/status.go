@@ -15,6 +15,7 @@ type RoleStatus struct {
 	IP        string        `json:"ip"`
 	Cluster   string        `json:"cluster"` // name
 	Bundle    bundle.Digest `json:"bundle"`  // of the root
+	Signer    string        `json:"signer"`  // public key that signed it and was trusted; "" when it was let in without one
 	Steps     int           `json:"steps"`   // of the plan
 	Done      int           `json:"done"`    // that are as the plan wants them
 	Waiting   string        `json:"waiting"` // what the first unfinished step waits for; "" when none waits
@@ -55,7 +56,7 @@ func (s *Session) Status(ctx context.Context) ([]RoleStatus, error) {
 }
 
 func (s *Session) roleStatus(ctx context.Context, r RoleJob) RoleStatus {
-	st := RoleStatus{Role: r.Plan.Role, Host: r.Plan.Host.Name, IP: r.Plan.Host.IP, Cluster: r.Input.Index.Cluster.Name, Bundle: r.Plan.Bundle,
+	st := RoleStatus{Role: r.Plan.Role, Host: r.Plan.Host.Name, IP: r.Plan.Host.IP, Cluster: r.Input.Index.Cluster.Name, Bundle: r.Plan.Bundle, Signer: signerText(r.Bundle),
 		Units: []UnitStatus{}, Versions: []string{}}
 	if r.Plan.Upgrade != nil {
 		st.Upgrade = r.Plan.Upgrade.Title

@@ -54,7 +54,7 @@ func (s *CarryStep) pack() string {
 
 // wanted is the content of want.json.
 func (s *CarryStep) wanted() Installed {
-	return Installed{Role: s.Role, IP: s.IP, Host: s.Host, Bundle: s.Bundle.RootDigest, Token: s.Token}
+	return Installed{Role: s.Role, IP: s.IP, Host: s.Host, Bundle: s.Bundle.RootDigest, Token: s.Token, Signer: signerText(s.Bundle)}
 }
 
 // target is where the blobs go.
@@ -122,21 +122,28 @@ func (s *CarryStep) Do(ctx context.Context, h host.Host) error {
 	return writeJSON(h, path.Join(target.dir, wantName), s.wanted(), 0o600)
 }
 
-// dropOthers removes the blobs of an earlier bundle of the role, its pack above all.
+// dropOthers removes the blobs of an earlier bundle of the role, its pack above all, and its signature.
 func (s *CarryStep) dropOthers(h host.Host, dir string) error {
-	blobs := path.Join(dir, "blobs", "sha256")
-	names, err := h.ReadDir(blobs)
-	if err != nil {
-		return err
-	}
 	keep := map[string]bool{}
 	for _, blob := range s.Bundle.CarriedBlobs(s.pack()) {
-		keep[blob.Digest.Hex()] = true
+		keep[path.Join(dir, blob.Path())] = true
 	}
-	for _, name := range names {
-		if !keep[name] {
-			if err := h.Remove(path.Join(blobs, name)); err != nil {
-				return err
+	for _, f := range s.Bundle.LayoutFiles() {
+		keep[path.Join(dir, f.Path)] = true
+	}
+	for _, below := range []string{"blobs/sha256", "signatures/sha256"} {
+		names, err := h.ReadDir(path.Join(dir, below))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if full := path.Join(dir, below, name); !keep[full] {
+				if err := h.Remove(full); err != nil {
+					return err
+				}
 			}
 		}
 	}

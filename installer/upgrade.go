@@ -187,15 +187,11 @@ func (s *Session) planNewUpgrade(ctx context.Context, job *Job, r *RoleJob, in I
 
 // oldJob prepares the role whose carried directory is dir, for the host that it was carried for.
 func (s *Session) oldJob(ctx context.Context, dir string) (*Job, error) {
-	var in Installed
-	data, err := host.ReadFile(s.Host, path.Join(dir, wantName), inlineMax)
-	if err == nil {
-		err = bundle.DecodeStrict(data, &in, inlineMax)
-	}
+	in, err := readInstalled(s.Host, dir)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", dir, err)
 	}
-	b, err := bundle.Open(s.local(dir))
+	b, err := s.carried(dir)
 	if err != nil {
 		return nil, err
 	}

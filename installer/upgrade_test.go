@@ -418,7 +418,7 @@ func TestTheOldMediumPutsAnUnfinishedUpgradeBack(t *testing.T) {
 	h := s.Hosts[w.ip]
 	before := h.Tree(t, installer.StateDir, "/data")
 	s.Bring(t, newer())
-	h.Crash(40, true)
+	h.Crash(46, true)
 	if h.Survives(func() { _, _ = install(t.Context(), s, w) }) {
 		t.Fatal("it was not killed")
 	}
@@ -482,7 +482,7 @@ func TestUninstallInTheMiddleOfAnUpgradeGivesTheTreeBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h.Crash(40, true)
+	h.Crash(46, true)
 	if h.Survives(func() { _, _ = install(t.Context(), s, w) }) {
 		t.Fatal("it was not killed")
 	}

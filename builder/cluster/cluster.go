@@ -174,4 +174,6 @@ type Security struct {
 	ComponentStatusPorts string `yaml:"componentStatusPorts"` // loopback (kubectl get cs works) or off
 	CertCAYears          int    `yaml:"certCAYears"`
 	CertLeafYears        int    `yaml:"certLeafYears"`
+	// TrustedKeys are minisign public keys that installers trust besides the one that signs: for the next one, or another site.
+	TrustedKeys []string `yaml:"trustedKeys"`
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"offgrid/builder/internal/strictyaml"
+	"offgrid/bundle/signature"
 )
 
 // maxHosts bounds what one site may be; beyond it a bundle with a pack for each host stops being the right tool.
@@ -182,6 +183,20 @@ func (l *linter) security() {
 	l.between(at("security", "certLeafYears"), s.CertLeafYears, 1, 30)
 	if s.CertLeafYears > s.CertCAYears {
 		l.Wrong(at("security", "certLeafYears"), "certificates of %d years would outlive their CA of %d", s.CertLeafYears, s.CertCAYears)
+	}
+	seen := map[signature.PublicKey]bool{}
+	for i, text := range s.TrustedKeys {
+		key, err := signature.ParsePublicKey(text)
+		switch {
+		case err != nil || key.String() != text:
+			l.Wrong(at("security", "trustedKeys", i), "%q is not a minisign public key: want its 56 characters, which begin with RW (the last line of the .pub file)", text)
+		case seen[key]:
+			l.Wrong(at("security", "trustedKeys", i), "the key %s stands here twice", key.ID())
+		}
+		seen[key] = true
+	}
+	if n := signature.MaxTrusted - 1; len(s.TrustedKeys) > n { // one is left for the key that signs
+		l.Wrong(at("security", "trustedKeys"), "%d keys are more than the limit of %d", len(s.TrustedKeys), n)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"offgrid/bundle/signature"
 )
 
 const tinyCatalogue = `schema: 1
@@ -129,7 +131,7 @@ hosts:
 type Site struct {
 	Catalogue string
 	Cluster   string // three hosts: a master, a node, etcd on all
-	Installer []byte // an ELF header and nothing more
+	Installer []byte // an ELF header and a block for trusted keys
 }
 
 // Tiny makes the upstream serve programs of a few bytes and returns a site that is built from them.
@@ -212,7 +214,7 @@ func tarGz(files map[string]string) []byte {
 	return b.Bytes()
 }
 
-// fakeELF is the header of a static program for x86-64 with nothing in it.
+// fakeELF is the header of a static program for x86-64 with nothing in it but the block for trusted keys.
 func fakeELF() []byte {
 	var b bytes.Buffer
 	b.WriteString("\x7fELF\x02\x01\x01")
@@ -223,5 +225,10 @@ func fakeELF() []byte {
 	binary.Write(&b, binary.LittleEndian, uint32(0))           // flags
 	binary.Write(&b, binary.LittleEndian, []uint16{64, 56, 0}) // sizes
 	binary.Write(&b, binary.LittleEndian, []uint16{64, 0, 0})
+	block, err := signature.Block(nil)
+	if err != nil {
+		panic(err) // no keys always fit
+	}
+	b.Write(block)
 	return b.Bytes()
 }

@@ -13,12 +13,8 @@ import (
 	"offgrid/cmd/internal/console"
 )
 
-func newBuild(a *app) *cobra.Command {
-	var o builder.BuildOptions
-	cmd := &cobra.Command{
-		Use:   "build",
-		Short: "Fetch, check and render everything, and write dist/",
-		Long: `Fetch what bundle.lock names, verify it, make what is missing in pki/, render
+// buildLong tells what bundle build does.
+const buildLong = `Fetch what bundle.lock names, verify it, make what is missing in pki/, render
 every host's files, and write dist/: ROLE.bundle for each role, the installer,
 and SHA256SUMS. Without a bundle.lock it locks first; one that no longer fits
 cluster.yaml or the catalogue is an error. The same lock, cluster.yaml and pki/
@@ -47,19 +43,41 @@ With --single-file: also write install-ROLE, the installer with that role's
 bundle behind it: one executable is all there is to carry to a host. With --site
 as well that is install-site, for every host.
 
+Bundles are signed, and the installer in dist/ takes only what its keys have
+signed: the site's own key, which the first build makes in pki/, or the one that
+--sign names (bundle keygen makes one), and those in security.trustedKeys of
+cluster.yaml. With --unsigned hosts refuse the bundles unless ./install is told
+--allow-unsigned. What is printed last, the fingerprints and the sha256 of the
+installer, belongs on paper: the hosts are compared with it.
+
 In this release bundles hold the private keys of their hosts in the clear: dist/
 is readable by its owner only, and the stick must be guarded like the keys.
 
-With --json: dist, since, renewal, locked (it locked first), unchanged, bundles
-(role, path, root, size, hosts, install) and files (name, size, sha256).
+With --json: dist, since, renewal, locked (it locked first), unchanged, signer
+(key, id, fingerprint, own: it is the site's own; null when unsigned), bundles
+(role, path, root, fingerprint, size, hosts, install) and files (name, size,
+sha256).
 
-` + exitText,
+` + exitText
+
+func newBuild(a *app) *cobra.Command {
+	var o builder.BuildOptions
+	cmd := &cobra.Command{
+		Use:   "build",
+		Short: "Fetch, check and render everything, and write dist/",
+		Long:  buildLong,
 		Example: `  bundle build
   bundle build --dir mysite --mirrors cn --parallel 8
+  bundle build --sign /media/safe/minisign.key
   bundle build --since old/dist      # after bundle lock: a patch release
   bundle pki renew --expiring 90 && bundle build --renewal`,
 		Args: atMost(0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.build(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Sign.Unsigned && o.Sign.Key != "" {
+				return &usageError{"--sign and --unsigned exclude each other", cmd.CommandPath()}
+			}
+			return a.build(cmd.Context(), o)
+		},
 	}
 	cmd.Flags().BoolVar(&o.Renewal, "renewal", false, "small bundles for hosts that have programs, packages and images already")
 	cmd.Flags().StringVar(&o.Since, "since", "", "small bundles for hosts that have what this older bundle, or dist/, brought")
@@ -67,6 +85,7 @@ With --json: dist, since, renewal, locked (it locked first), unchanged, bundles
 	cmd.Flags().BoolVar(&o.Site, "site", false, "one file for all roles, each byte once: site.bundle")
 	cmd.Flags().BoolVar(&o.Best, "best", false, "compress as small as can be: for a stick that is made once and copied often")
 	cmd.Flags().BoolVar(&o.SingleFile, "single-file", false, "also write install-ROLE: installer and bundle in one executable")
+	a.signFlags(cmd, &o.Sign)
 	a.fetchFlags(cmd)
 	cmd.Flags().StringVar(&a.installer, "installer", "", "installer to put into dist/ (default: the program install beside this one)")
 	cmd.MarkFlagFilename("installer")
@@ -121,7 +140,7 @@ func (a *app) findInstaller() (string, error) {
 func (a *app) sayBuild(r *builder.BuildResult) {
 	var rows [][]string
 	for _, b := range r.Bundles {
-		rows = append(rows, []string{b.Role, commas(b.Hosts), console.Bytes(b.Size), b.Root.Short(), b.Path})
+		rows = append(rows, []string{b.Role, commas(b.Hosts), console.Bytes(b.Size), b.Fingerprint, b.Path})
 	}
 	a.console.Table([]string{"ROLE", "HOSTS", "SIZE", "FINGERPRINT", "FILE"}, rows)
 	for _, f := range r.Files {
@@ -133,6 +152,7 @@ func (a *app) sayBuild(r *builder.BuildResult) {
 		a.console.Say("Nothing has changed: %s is as it was.", r.Dist)
 	}
 	a.console.Say("Copy %s to a stick. It holds the private keys of these hosts in the clear: guard it as you would guard the keys.", r.Dist)
+	a.saySigner(r)
 	if r.Renewal || r.Since != "" {
 		a.console.Say("On one host after the other, as root: ./install --role ROLE --ip IP. First etcd, one member after the other, then masters, then nodes.")
 		return

@@ -72,6 +72,7 @@ func judge(err error) verdict {
 		damage  *bundle.DamageError
 		format  *bundle.FormatError
 		not     *bundle.NotABundleError
+		strange *bundle.UntrustedError
 	)
 	switch {
 	case err == nil:
@@ -90,6 +91,8 @@ func judge(err error) verdict {
 		return verdict{exitRefused, []string{"`" + usage.command + " --help` shows how it is used"}}
 	case errors.As(err, &refused):
 		return verdict{exitRefused, []string{refused.hint}}
+	case errors.As(err, &strange):
+		return verdict{exitRefused, []string{"that key has not signed it; whose signature it has: `bundle inspect " + strange.Path + "`"}}
 	case errors.As(err, &format):
 		return verdict{exitRefused, []string{"use the bundle program of the release that made the file"}}
 	case errors.As(err, &not):

@@ -19,10 +19,11 @@ func newInspect(a *app) *cobra.Command {
 size and who vouched for it. Reads the bundle's index only; bundle verify reads
 every byte. Of a site file --role says which one.
 
-With --json: file, size, root, renewal (programs, packages and images are not
-aboard), delta (what a delta bundle builds on), packs (hosts whose keys are
-aboard) and index, the role index as the format's specification
-(bundle/FORMAT.md) has it.
+With --json: file, size, root, fingerprint, signed (keyID; key and fingerprint
+when --key, or the minisign.pub beside the file, has verified it), renewal
+(programs, packages and images are not aboard), delta (what a delta bundle
+builds on), packs (hosts whose keys are aboard) and index, the role index as the
+format's specification (bundle/FORMAT.md) has it.
 
 ` + exitText,
 		Example:           "  bundle inspect dist/node.bundle\n  bundle inspect --json dist/node.bundle",
@@ -31,15 +32,19 @@ aboard) and index, the role index as the format's specification
 		RunE:              func(_ *cobra.Command, args []string) error { return a.inspect(args[0], role) },
 	}
 	roleFlag(cmd, &role)
+	a.keyFlag(cmd)
 	return cmd
 }
 
 // inspected is what inspect prints for programs.
 type inspected struct {
-	File  string        `json:"file"`
-	Size  int64         `json:"size"`
-	Root  bundle.Digest `json:"root"`
-	Packs []string      `json:"packs"` // hosts whose secrets are aboard
+	File string        `json:"file"`
+	Size int64         `json:"size"`
+	Root bundle.Digest `json:"root"`
+	// Fingerprint is the root's, Signed says whose signature it has.
+	Fingerprint string       `json:"fingerprint"`
+	Signed      *signedFacts `json:"signed"`
+	Packs       []string     `json:"packs"` // hosts whose secrets are aboard
 	// Renewal: programs, packages and images are not aboard.
 	Renewal bool `json:"renewal"`
 	// Delta is what the bundle builds on; left out when it is whole.
@@ -48,13 +53,13 @@ type inspected struct {
 }
 
 func (a *app) inspect(path, role string) error {
-	b, err := openRole(path, role)
+	b, err := a.openSignedRole(path, role)
 	if err != nil {
 		return err
 	}
 	defer b.Close()
 	if a.console.JSON() {
-		return a.console.PrintJSON(inspected{File: path, Size: b.Size, Root: b.RootDigest, Packs: b.PackHosts(), Renewal: b.Renewal, Delta: b.Delta, Index: b.Role})
+		return a.console.PrintJSON(inspected{File: path, Size: b.Size, Root: b.RootDigest, Fingerprint: b.RootDigest.Fingerprint(), Signed: factsOf(b), Packs: b.PackHosts(), Renewal: b.Renewal, Delta: b.Delta, Index: b.Role})
 	}
 	a.sayHead(b)
 	a.sayHosts(b)
@@ -68,7 +73,8 @@ func (a *app) sayHead(b *bundle.Bundle) {
 		a.console.Say("%-12s %s", name+":", fmt.Sprintf(format, args...))
 	}
 	say("role", "%s", r.Role)
-	say("fingerprint", "%s", b.RootDigest.Short())
+	say("fingerprint", "%s", b.RootDigest.Fingerprint())
+	say("signed by", "%s", factsOf(b))
 	say("root", "%s", b.RootDigest)
 	say("format", "%d", r.Format)
 	say("size", "%s", console.Bytes(b.Size))

@@ -26,29 +26,34 @@ wrong is read twice more, past what the system keeps in memory, and it is said
 whether the copy or the reader is bad. A recovery record beside the file is
 checked as well, and tells whether ` + "`bundle repair`" + ` will help. Of a directory
 all bundles are checked, whole or in parts. With --deep everything is decoded
-too and the content compared.
+too and the content compared. With --key the bundles must be signed with that
+key, and nothing else of them is read before; without it the signature is looked
+at with the minisign.pub beside the bundle.
 
 With --json: a list of file, role, root, blobs, size, parts (files, when there
-are several), recovery (blocks that can be repaired), repairable and faults.
+are several), signed (keyID, and when it was verified key and fingerprint),
+recovery (blocks that can be repaired), repairable and faults.
 
 ` + exitText,
-		Example:           "  bundle verify /media/stick/*.bundle",
+		Example:           "  bundle verify /media/stick/*.bundle\n  bundle verify --key minisign.pub /media/stick/node.bundle",
 		Args:              files(0),
 		ValidArgsFunction: completeBundles,
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.verify(cmd.Context(), args, deep) },
 	}
 	cmd.Flags().BoolVar(&deep, "deep", false, "decode everything and check the content as well")
+	a.keyFlag(cmd)
 	return cmd
 }
 
 // verified is the result for one bundle: a file has one, a site file one for each role.
 type verified struct {
-	File  string         `json:"file"`
-	Role  string         `json:"role,omitempty"`
-	Root  *bundle.Digest `json:"root,omitempty"`
-	Blobs int            `json:"blobs,omitempty"`
-	Size  int64          `json:"size,omitempty"`
-	Parts []string       `json:"parts,omitempty"`
+	File   string         `json:"file"`
+	Role   string         `json:"role,omitempty"`
+	Root   *bundle.Digest `json:"root,omitempty"`
+	Blobs  int            `json:"blobs,omitempty"`
+	Size   int64          `json:"size,omitempty"`
+	Parts  []string       `json:"parts,omitempty"`
+	Signed *signedFacts   `json:"signed,omitempty"`
 	// Recovery is how many blocks the recovery record beside the file can repair.
 	Recovery *int `json:"recovery,omitempty"`
 	// Repairable: the faults are within that.
@@ -75,7 +80,7 @@ func (a *app) verify(ctx context.Context, paths []string, deep bool) error {
 
 // verifyOne checks all that is in a file. What the roles of a site file share is read once, for the first of them.
 func (a *app) verifyOne(ctx context.Context, path string, deep bool) (results []verified, faults []error) {
-	opened, err := openAll(path)
+	opened, err := a.openSigned(path)
 	if err != nil {
 		v := verified{File: path}
 		faults = append([]error{err}, a.recoverable(ctx, path, nil, &v, true)...)
@@ -85,7 +90,7 @@ func (a *app) verifyOne(ctx context.Context, path string, deep bool) (results []
 	faults = bundle.VerifyAll(ctx, opened, a.console.Progress())
 	for _, b := range opened {
 		defer b.Close()
-		v := verified{File: path, Role: b.Role.Role, Root: &b.RootDigest, Size: b.Size}
+		v := verified{File: path, Role: b.Role.Role, Root: &b.RootDigest, Size: b.Size, Signed: factsOf(b)}
 		for _, part := range b.Parts() {
 			v.Parts = append(v.Parts, part.Name)
 		}
@@ -115,7 +120,8 @@ func (a *app) verifyOne(ctx context.Context, path string, deep bool) (results []
 	}
 	for _, v := range results {
 		if len(faults) == 0 {
-			a.console.Say("%s: good: role %s, %d blobs, %s, fingerprint %s", path, v.Role, v.Blobs, console.Bytes(v.Size), v.Root.Short())
+			a.console.Say("%s: good: role %s, %d blobs, %s, fingerprint %s", path, v.Role, v.Blobs, console.Bytes(v.Size), v.Root.Fingerprint())
+			a.console.Say("  signed by %s", v.Signed)
 		}
 	}
 	return results, faults
@@ -143,7 +149,11 @@ func openRole(path, role string) (*bundle.Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening bundle: %w", err)
 	}
-	b, err := bundle.OpenRole(path, role)
+	return oneRole(bundle.OpenRole(path, role))
+}
+
+// oneRole says how one of several bundles is chosen, when that is what is wrong.
+func oneRole(b *bundle.Bundle, err error) (*bundle.Bundle, error) {
 	var several *bundle.SiteFileError
 	if errors.As(err, &several) {
 		return nil, &refusal{err, "say which one: --role " + several.Roles[0]}
@@ -152,15 +162,6 @@ func openRole(path, role string) (*bundle.Bundle, error) {
 		return nil, fmt.Errorf("opening bundle: %w", err)
 	}
 	return b, nil
-}
-
-// openAll opens all bundles in the file that the command line names.
-func openAll(path string) ([]*bundle.Bundle, error) {
-	path, err := named(path)
-	if err != nil {
-		return nil, err
-	}
-	return bundle.OpenAll(path)
 }
 
 // named returns the name of a file on the command line. One that does not exist is a mistake there.

@@ -120,9 +120,10 @@ func judgeCommand(err error) (verdict, bool) {
 // judgeBundle knows bundles that cannot be used.
 func judgeBundle(err error) (verdict, bool) {
 	var (
-		damage *bundle.DamageError
-		format *bundle.FormatError
-		not    *bundle.NotABundleError
+		damage   *bundle.DamageError
+		format   *bundle.FormatError
+		not      *bundle.NotABundleError
+		stranger *bundle.UntrustedError
 	)
 	switch {
 	case errors.As(err, &damage):
@@ -132,6 +133,8 @@ func judgeBundle(err error) (verdict, bool) {
 		return verdict{exitDamaged, []string{"this host was not changed; copy the bundle again from dist/ where it was built, and compare: sha256sum -c SHA256SUMS"}}, true
 	case errors.Is(err, bundle.ErrNotCarried):
 		return verdict{exitFailed, notCarriedHints()}, true
+	case errors.As(err, &stranger):
+		return verdict{exitRefused, untrustedHints(stranger)}, true
 	case errors.As(err, &format):
 		return verdict{exitRefused, []string{"use the file install that was written to dist/ together with this bundle"}}, true
 	case errors.As(err, &not):

@@ -43,6 +43,8 @@ func (a *app) status(ctx context.Context) error {
 	}
 	for _, r := range all {
 		a.console.Say("%s on %s (%s), cluster %s, bundle %s", r.Role, r.Host, r.IP, r.Cluster, r.Bundle.Short())
+		a.console.Say("  fingerprint %s", r.Bundle.Fingerprint())
+		a.say("  ", signedBy(r))
 		a.console.Say("  %d of %d steps are done", r.Done, r.Steps)
 		if r.Upgrade != "" {
 			a.say("  ", r.Upgrade+" is not finished; the version before is kept")

@@ -160,6 +160,7 @@ timer runs this now and then for as long as the host waits for others.
 	}
 	cmd.Flags().BoolVar(&unattended, "unattended", false, "for the timer: when another installer is at work, leave it to that one")
 	cmd.Flags().StringVar(&a.tokenFile, "token-file", "", "file with a token of ./install token, for a node whose own has expired; - is standard input")
+	a.unsignedFlag(cmd)
 	a.kernelFlags(cmd)
 	return cmd
 }

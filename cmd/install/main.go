@@ -18,7 +18,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	code := run(ctx, os.Args[1:], deps{
 		in: os.Stdin, out: os.Stdout, err: os.Stderr,
-		host: host.Local{}, now: time.Now, probe: installer.Dial, executable: os.Executable,
+		host: host.Local{}, now: time.Now, probe: installer.Dial, executable: os.Executable, trusted: trustedBlock,
 	})
 	stop()
 	os.Exit(code)

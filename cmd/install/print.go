@@ -46,7 +46,7 @@ func (a *app) printHead(job *installer.Job) {
 		}
 		a.console.Say("%s of cluster %s%s", index.Role, index.Cluster.Name, size)
 		a.console.Say("  bundle %s", r.Bundle.Path)
-		a.console.Say("  fingerprint %s   (compare with what bundle build printed)", r.Bundle.RootDigest.Short())
+		a.printTrust(&r)
 	}
 	if job.Host.Name != "" {
 		a.console.Say("host %s (%s)", job.Host.Name, job.Host.IP)

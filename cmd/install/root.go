@@ -30,6 +30,7 @@ type deps struct {
 	now        func() time.Time
 	probe      installer.Prober
 	executable func() (string, error)
+	trusted    string         // the block of keys that the build has put into this program
 	patience   *time.Duration // nil: as long as it takes
 }
 
@@ -70,6 +71,9 @@ type app struct {
 	ip     string
 	bundle string
 
+	unsigned bool
+	older    bool
+
 	tokenFile string
 	yes       bool
 	plan      bool
@@ -93,6 +97,10 @@ func (a *app) session(unattended bool) (*installer.Session, error) {
 	}
 	s.Unattended, s.DrainTimeout = unattended, a.drain
 	s.Reboot, s.Kernel = a.reboot, a.kernel
+	s.AllowOlder = a.older
+	if s.Trust, err = a.trust(); err != nil {
+		return nil, err
+	}
 	return s, a.kernelFlagsKnown()
 }
 
@@ -177,6 +185,7 @@ func (a *app) requestFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.ip, "ip", "", "address of this host in the cluster file")
 	cmd.Flags().StringVar(&a.bundle, "bundle", "", "bundle, or directory with bundles")
 	cmd.Flags().StringVar(&a.tokenFile, "token-file", "", "file with a token of ./install token, for a node whose own has expired; - is standard input")
+	a.trustFlags(cmd)
 	a.kernelFlags(cmd)
 	cmd.MarkFlagFilename("bundle", "bundle")
 	cmd.RegisterFlagCompletionFunc("role", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {

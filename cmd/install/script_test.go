@@ -17,6 +17,7 @@ import (
 
 	"offgrid/bundle"
 	"offgrid/bundle/recovery"
+	"offgrid/bundle/signature"
 	"offgrid/installer"
 	"offgrid/installer/hosttest"
 	"offgrid/installer/sitetest"
@@ -29,6 +30,7 @@ type siteKey struct{}
 type scriptSite struct {
 	*sitetest.Site
 	before map[string]hosttest.Tree
+	block  string // of the keys that the installer trusts
 }
 
 // Scripts type what an operator would type, on hosts made of directories:
@@ -70,6 +72,11 @@ func setup(env *testscript.Env) error {
 		newSite = func(t testing.TB) *sitetest.Site { return sitetest.NewWithKernel(t, sitetest.Kernel{Mode: "upgrade"}) }
 	}
 	s := &scriptSite{Site: newSite(deferring{tb, env.Defer, dir}), before: map[string]hosttest.Tree{}}
+	block, err := signature.Block([]signature.PublicKey{s.Key.Public()})
+	if err != nil {
+		return err
+	}
+	s.block = string(block)
 	for _, h := range s.Table {
 		s.before[h.Name] = s.Hosts[h.IP].Tree(tb)
 		for _, role := range roles {
@@ -111,7 +118,7 @@ func installCommand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	wait := time.Duration(0)
 	code := run(context.Background(), args, deps{in: in, out: ts.Stdout(), err: ts.Stderr(), host: h, root: h.Root, now: s.Now, probe: s.Probe,
-		executable: func() (string, error) { return program, nil }, patience: &wait})
+		executable: func() (string, error) { return program, nil }, patience: &wait, trusted: s.block})
 	if code != want {
 		ts.Fatalf("exit code %d, want %d", code, want)
 	}

@@ -43,6 +43,7 @@ func (s *Site) Delta(t testing.TB, role, since string) string {
 	path := filepath.Join(s.dir, role+"-delta.bundle")
 	f, err := os.Create(path)
 	must(t, err)
+	in.Sign = s.Key.Sign
 	_, err = bundle.Write(context.Background(), f, in)
 	must(t, errors.Join(err, f.Close()))
 	return path

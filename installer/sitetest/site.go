@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"offgrid/bundle"
+	"offgrid/bundle/signature"
 	"offgrid/installer"
 	"offgrid/installer/hosttest"
 )
@@ -28,6 +29,9 @@ const Installer = "/root/install"
 type Site struct {
 	Hosts map[string]*hosttest.Host // by address
 	Table []bundle.Host
+
+	// Key signs the bundles, and sessions trust it.
+	Key signature.SecretKey
 
 	dir     string   // of the bundles
 	stick   Versions // that the bundles at hand bring
@@ -101,6 +105,10 @@ func makeSite(t testing.TB, table []bundle.Host, vip string, kernel *Kernel) *Si
 	t.Helper()
 	s := &Site{kernel: kernel, Hosts: map[string]*hosttest.Host{}, Table: table, vip: vip, faults: map[string]bool{}, dir: t.TempDir(), stick: First(), objects: map[string]string{},
 		time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	var err error
+	if s.Key, err = signature.Generate(); err != nil {
+		t.Fatal(err)
+	}
 	s.drains = newDrains(s.dir)
 	s.pki = newPKI(t, s.time)
 	for _, h := range s.Table {
@@ -129,7 +137,9 @@ func (s *Site) SiteFile(t testing.TB, roles ...string) string {
 	t.Helper()
 	var all []bundle.Input
 	for _, role := range roles {
-		all = append(all, s.inputs[s.Bundle(role)])
+		in := s.inputs[s.Bundle(role)]
+		in.Sign = s.Key.Sign
+		all = append(all, in)
 	}
 	path := filepath.Join(s.dir, "site.bundle")
 	f, err := os.Create(path)
@@ -165,7 +175,8 @@ func (s *Site) Replace(t testing.TB, ip string) {
 // Session is an installer on the host with that address.
 func (s *Site) Session(ip string) *installer.Session {
 	h := s.Hosts[ip]
-	return &installer.Session{Host: h, Root: h.Root, Executable: Installer, Version: "0.1.0", Now: s.Now, Probe: s.Probe}
+	return &installer.Session{Host: h, Root: h.Root, Executable: Installer, Version: "0.1.0", Now: s.Now, Probe: s.Probe,
+		Trust: bundle.Trust{Keys: []signature.PublicKey{s.Key.Public()}}}
 }
 
 // host makes a host with its address and what facts are made of.
@@ -312,7 +323,7 @@ func (s *Site) write(t testing.TB, role string) {
 	}
 	s.inputs[s.Bundle(role)] = in
 	for path, renewal := range map[string]bool{s.Bundle(role): false, s.Renewal(role): true} {
-		in.Renewal = renewal
+		in.Renewal, in.Sign = renewal, s.Key.Sign
 		f, err := os.Create(path)
 		if err != nil {
 			t.Fatal(err)

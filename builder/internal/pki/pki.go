@@ -19,6 +19,7 @@ import (
 	"offgrid/builder/cluster"
 	"offgrid/bundle"
 	"offgrid/bundle/progress"
+	"offgrid/bundle/signature"
 )
 
 // Certificate authorities.
@@ -74,9 +75,10 @@ type Set struct {
 	ServiceKey    []byte // PEM: signs service account tokens
 	ServicePub    []byte // PEM: verifies them
 	NotBefore     time.Time
-	Serial        int64    // of the last renewal, 0 before the first
-	Made          []string // what this call made: "authority", "master01/apiserver"
-	Step          int      // of the change of authorities that is under way: StepNone, StepTrust or StepSwitch
+	Serial        int64                // of the last renewal, 0 before the first
+	Made          []string             // what this call made: "authority", "master01/apiserver"
+	Step          int                  // of the change of authorities that is under way: StepNone, StepTrust or StepSwitch
+	Signing       *signature.SecretKey // signs the site's bundles; nil when it was not asked for
 	cas           map[string]Pair
 	trust         map[string]Pair // authorities that do not sign, without keys; none when no change is under way
 	leaves        []Leaf
@@ -103,6 +105,7 @@ type Request struct {
 	Cluster *cluster.File
 	Now     time.Time // validity is judged by it and new certificates begin one hour before it
 	Report  progress.Func
+	Signing bool // the key that signs the site's bundles is wanted, too
 }
 
 // Problem is one thing that is wrong with a directory.
@@ -145,6 +148,11 @@ func Ensure(ctx context.Context, dir string, req Request) (*Set, error) {
 		return nil, err
 	}
 	var err error
+	if req.Signing {
+		if err := ensureSigning(dir, set); err != nil {
+			return nil, err
+		}
+	}
 	if set.Serial, err = readSerial(dir); err != nil {
 		return nil, err
 	}
