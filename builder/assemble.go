@@ -13,7 +13,6 @@ import (
 	"offgrid/builder/internal/pki"
 	"offgrid/builder/internal/render"
 	"offgrid/bundle"
-	"offgrid/bundle/hostpack"
 )
 
 // programMode is that of every program on a host.
@@ -26,33 +25,36 @@ func roleOrder() []string {
 
 // assemble makes every role of the site ready to be written: rendered, fetched, checked and encoded. What can be found
 // wrong without a byte of upstream's is found first.
-func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set, level bundle.Level) ([]roleInput, error) {
+func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set, level bundle.Level, how Passphrases) (roles []roleInput, sealed int, err error) {
 	selection, err := Select(s.cluster, s.catalogue)
 	if err != nil {
-		return nil, &CatalogueError{err}
+		return nil, 0, &CatalogueError{err}
 	}
 	download, err := s.download()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	rendered, err := s.renderAll(selection, set)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	packs, sealed, err := s.seal(ctx, rendered, how) // before anything is fetched: nobody waits to be asked
+	if err != nil {
+		return nil, 0, err
 	}
 	materials, err := Materialise(ctx, MaterialiseOptions{Lock: lock, Store: s.store, Download: download, Level: level, Report: s.opts.Report})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	var roles []roleInput
 	for _, name := range roleOrder() {
 		i := slices.IndexFunc(selection.Roles, func(r catalogue.Role) bool { return r.Name == name })
 		if i < 0 {
 			continue
 		}
-		a := &assembly{site: s, ctx: ctx, lock: lock, selection: selection, spec: selection.Roles[i], materials: materials, renewal: set.Serial}
+		a := &assembly{site: s, ctx: ctx, lock: lock, selection: selection, spec: selection.Roles[i], materials: materials, packs: packs[name], renewal: set.Serial}
 		in, err := a.role(rendered[name])
 		if err != nil {
-			return nil, fmt.Errorf("assembling role %q: %w", name, err)
+			return nil, 0, fmt.Errorf("assembling role %q: %w", name, err)
 		}
 		r := roleInput{role: name, in: in}
 		for _, h := range s.cluster.With(name) {
@@ -63,7 +65,7 @@ func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set, level bun
 		}
 		roles = append(roles, r)
 	}
-	return roles, nil
+	return roles, sealed, nil
 }
 
 // assembly puts one role together.
@@ -74,7 +76,8 @@ type assembly struct {
 	selection *Selection
 	spec      catalogue.Role
 	materials *Materials
-	renewal   int64 // serial of the last renewal of certificates
+	packs     map[string]bundle.PackInput // by host
+	renewal   int64                       // serial of the last renewal of certificates
 	in        bundle.Input
 	used      map[string]bool // artifacts aboard
 }
@@ -95,10 +98,10 @@ func (a *assembly) role(rendered *render.Role) (bundle.Input, error) {
 			Modules: rendered.Modules, Sysctls: rendered.Sysctls, Dirs: rendered.Dirs, Links: rendered.Links,
 			Units: rendered.Units, Checks: rendered.Checks, Hosts: rendered.Hosts, Addons: rendered.Addons,
 		},
-		Packs: map[string][]byte{},
+		Packs: a.packs,
 		Open:  func(d bundle.Digest) (io.ReadCloser, error) { return a.site.store.Open(d) },
 	}
-	for _, add := range []func(*render.Role) error{a.programs, a.packages, a.images, a.texts, a.packs} {
+	for _, add := range []func(*render.Role) error{a.programs, a.packages, a.images, a.texts} {
 		if err := add(rendered); err != nil {
 			return a.in, err
 		}
@@ -167,18 +170,6 @@ func (a *assembly) texts(rendered *render.Role) error {
 			Blob: bundle.Blob{Digest: d, Size: size, Stored: d, StoredSize: size, Encoding: bundle.EncodingRaw},
 		})
 		a.in.Role.Files = append(a.in.Role.Files, bundle.File{Path: t.Path, Mode: t.Mode, Owner: t.Owner, Group: t.Group, Artifact: t.Artifact})
-	}
-	return nil
-}
-
-func (a *assembly) packs(rendered *render.Role) error {
-	for i := range rendered.Packs {
-		p := &rendered.Packs[i]
-		sealed, err := hostpack.Seal(p)
-		if err != nil {
-			return fmt.Errorf("host %q: %w", p.Host, err)
-		}
-		a.in.Packs[p.Host] = sealed
 	}
 	return nil
 }

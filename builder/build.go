@@ -30,6 +30,8 @@ type BuildOptions struct {
 	Since string
 	// Sign says who signs the bundles.
 	Sign SignOptions
+	// Passphrases is how the passphrase of the host packs is come by.
+	Passphrases Passphrases
 }
 
 func (o BuildOptions) level() bundle.Level {
@@ -47,6 +49,8 @@ type BuildResult struct {
 	Locked    bool          `json:"locked"`          // there was no lock, so one was made first
 	Unchanged bool          `json:"unchanged"`       // nothing had to be written
 	Signer    *Signer       `json:"signer"`          // the key that signed; null: the bundles are not signed
+	Packs     string        `json:"packs"`           // cluster.PacksSealed or cluster.PacksPlain
+	Sealed    int           `json:"sealed"`          // host packs that were sealed in this build; the others had been before
 	Bundles   []BuiltBundle `json:"bundles"`         // in the order in which roles are installed
 	Files     []DistFile    `json:"files"`           // everything in dist/, sorted by name
 }
@@ -86,15 +90,10 @@ func (e *InstallerError) Unwrap() error { return e.Err }
 // *StaleError. When nothing has changed since the last build, nothing is written: the files in dist/ are compared
 // with their digests all the same.
 func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) {
-	dist := s.path(DistName)
-	switch {
-	case o.Since != "" && (o.Renewal || o.Site):
+	if o.Since != "" && (o.Renewal || o.Site) {
 		return nil, &SinceError{o.Since, "that goes together neither with --renewal nor with --site"}
-	case o.Since != "":
-		dist = s.path(DeltaName)
-	case o.Renewal:
-		dist = s.path(RenewalName)
 	}
+	dist := s.path(o.directory())
 	var since []*bundle.Bundle
 	if o.Since != "" {
 		var err error
@@ -118,12 +117,16 @@ func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) 
 	if err != nil {
 		return nil, err
 	}
-	result := BuildResult{Dist: dist, Since: o.Since, Renewal: o.Renewal, Locked: locked, Signer: sign.signer()}
-	if old := readStamp(dist); old != nil && old.Input == key && intact(ctx, dist, old) {
+	result := BuildResult{Dist: dist, Since: o.Since, Renewal: o.Renewal, Locked: locked, Signer: sign.signer(), Packs: s.cluster.Security.Packs}
+	if old := readStamp(dist); old != nil && old.Input == key && !o.Passphrases.New && intact(ctx, dist, old) {
 		result.Unchanged = true
 		return result.of(old), nil
 	}
-	roles, err := s.assemble(ctx, lock, set, o.level())
+	roles, sealed, err := s.assemble(ctx, lock, set, o.level(), o.Passphrases)
+	if err == nil {
+		result.Sealed = sealed
+		key, err = s.inputKey(o, since, sign) // the first sealing has added to pki/
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +146,17 @@ func (s *Site) Build(ctx context.Context, o BuildOptions) (*BuildResult, error) 
 		return nil, err
 	}
 	return result.of(now), nil
+}
+
+// directory is the name of the one that the bundles go to.
+func (o BuildOptions) directory() string {
+	switch {
+	case o.Since != "":
+		return DeltaName
+	case o.Renewal:
+		return RenewalName
+	}
+	return DistName
 }
 
 // secrets makes what is missing in pki/, reads the key that signs, and makes the files of dist/ that it shows in.

@@ -21,7 +21,6 @@ import (
 	"offgrid/builder"
 	"offgrid/builder/upstreamtest"
 	"offgrid/bundle"
-	"offgrid/bundle/hostpack"
 )
 
 // tinyKey is the key of every tiny upstream.
@@ -64,7 +63,7 @@ func (s *buildSite) build() (*builder.BuildResult, error) {
 		return nil, err
 	}
 	defer site.Close()
-	return site.Build(context.Background(), builder.BuildOptions{})
+	return site.Build(context.Background(), builder.BuildOptions{Passphrases: siteWords()})
 }
 
 // dist returns the files of dist/, the stamp included, with their digests.
@@ -246,7 +245,7 @@ func TestANodeBundleHoldsNoCAKeyAndNoOtherHostsKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	pack, _, err := hostpack.Read(t.Context(), b, "node01")
+	pack, err := openPack(t, b, "node01")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -70,10 +70,13 @@ func (s *Site) inputKey(o BuildOptions, since []*bundle.Bundle, sign *signing) (
 	return bundle.DigestOf(key), err
 }
 
-// treeDigest digests the names and contents of all files below dir.
+// treeDigest digests the names and contents of all files below dir but the sealed packs: these follow from the rest.
 func treeDigest(dir string) (bundle.Digest, error) {
 	h := sha256.New()
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && filepath.Dir(path) == filepath.Join(dir, sealedName) {
+			return filepath.SkipDir
+		}
 		if err != nil || !d.Type().IsRegular() {
 			return err
 		}

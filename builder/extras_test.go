@@ -181,7 +181,7 @@ func TestANodeThatJoinsLaterHasAPackWithoutAnIdentity(t *testing.T) {
 	if got := strings.Join(b.PackHosts(), " "); got != "join node01" {
 		t.Fatalf("packs of %s", got)
 	}
-	pack, _, err := hostpack.Read(t.Context(), b, bundle.JoinPack)
+	pack, err := openPack(t, b, bundle.JoinPack)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +227,7 @@ func TestASpareMemberHasItsPackAndIsNotPartOfTheBeginning(t *testing.T) {
 		"master01": "\nETCD_INITIAL_CLUSTER=etcd01=https://20.0.0.100:2380,etcd02=https://20.0.0.103:2380,etcd04=https://20.0.0.104:2380\n",
 		"spare01":  "\nETCD_INITIAL_CLUSTER_STATE=existing\n",
 	} {
-		pack, _, err := hostpack.Read(t.Context(), b, host)
+		pack, err := openPack(t, b, host)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -236,7 +236,7 @@ func TestASpareMemberHasItsPackAndIsNotPartOfTheBeginning(t *testing.T) {
 			t.Errorf("%s lacks %q:\n%s", host, want, pack.Files[i].Data)
 		}
 	}
-	pack, _, err := hostpack.Read(t.Context(), s.open(t, "master"), "spare01")
+	pack, err := openPack(t, s.open(t, "master"), "spare01")
 	if err != nil || !slices.ContainsFunc(pack.Files, func(f hostpack.File) bool {
 		return f.Path == "/opt/kubernetes/cfg/kube-apiserver" && !strings.Contains(string(f.Data), "20.0.0.105:2379")
 	}) {
@@ -297,7 +297,7 @@ func TestWithARegistryOfTheSiteBundlesCarryNoImagesAndNodesAskTheRegistry(t *tes
 			t.Errorf("%s does not name %s:\n%s", name, want, got)
 		}
 	}
-	pack, _, err := hostpack.Read(t.Context(), node, "node01")
+	pack, err := openPack(t, node, "node01")
 	if err != nil || !bytes.Contains(pack.Files[slices.IndexFunc(pack.Files, func(f hostpack.File) bool { return f.Path == "/opt/kubernetes/cfg/kubelet" })].Data, []byte("--pod-infra-container-image="+host+"/site/pause:3.2\"")) {
 		t.Errorf("kubelet asks elsewhere for pause: %v", err)
 	}

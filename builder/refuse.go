@@ -8,6 +8,7 @@ import (
 	"offgrid/builder/internal/fetch"
 	"offgrid/builder/internal/pki"
 	"offgrid/builder/internal/strictyaml"
+	"offgrid/bundle/seal"
 )
 
 // Refused reports whether err says that the input must be changed: the cluster file, the catalogue, the lock, the
@@ -36,8 +37,13 @@ func Refused(err error) bool {
 		notLocked *NotLockedError
 		since     *SinceError
 		signing   *SigningError
+		asked     *NoPassphraseError
+		wrong     *WrongPassphraseError
+		text      *seal.PassphraseError
+		locked    *pki.LockedError
+		cannot    *pki.LockError
 	)
-	for _, target := range []any{&signing, &since, &packages, &baseline, &notLocked, &problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &noLock, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown, &rotation} {
+	for _, target := range []any{&signing, &since, &asked, &wrong, &text, &locked, &cannot, &packages, &baseline, &notLocked, &problems, &faults, &yaml, &stale, &pkiFaults, &noSite, &noPKI, &noLock, &busy, &installer, &mirror, &choice, &rendered, &extras, &registry, &unknown, &rotation} {
 		if errors.As(err, target) {
 			return true
 		}
@@ -45,8 +51,27 @@ func Refused(err error) bool {
 	return false
 }
 
+// secretHints say how to go on where a passphrase is wanted.
+func secretHints(err error) []string {
+	switch {
+	case errors.As(err, new(*NoPassphraseError)):
+		return []string{"type it: add --passphrase-file FILE (- is standard input) or --passphrase-fd N; if nobody knows it any more: --new-passphrase seals everything anew, " +
+			"and what was carried to the site before opens with the old one only"}
+	case errors.As(err, new(*WrongPassphraseError)):
+		return []string{"type the one from the first build; if nobody knows it any more: --new-passphrase seals everything anew"}
+	case errors.As(err, new(*seal.PassphraseError)):
+		return []string{"it is one line, such as six words with a hyphen between them"}
+	case errors.As(err, new(*pki.LockedError)):
+		return []string{"`bundle pki unlock` gives them back, `bundle pki lock` locks them again afterwards"}
+	}
+	return nil
+}
+
 // Hints returns what helps against err, for people: at most one line.
 func Hints(err error) []string {
+	if help := secretHints(err); help != nil {
+		return help
+	}
 	var (
 		noSite    *NoSiteError
 		noPKI     *NoPKIError

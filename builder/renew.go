@@ -5,9 +5,11 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"offgrid/builder/internal/pki"
+	"offgrid/bundle/seal"
 )
 
 // RenewOptions says which certificates are made anew. What is left empty does not choose.
@@ -61,4 +63,31 @@ func openPKI(site SiteOptions) (_ *Site, after int64, err error) {
 		return nil, 0, err
 	}
 	return s, 0, nil
+}
+
+// PKILocked reports whether the private keys of the site in dir are locked with a passphrase.
+func PKILocked(dir string) bool { return pki.Locked(filepath.Join(dir, PKIName)) }
+
+// LockPKI locks the private keys of a site with a passphrase, and UnlockPKI gives them back. Of the site's options Dir and Now are
+// used. They return how many files it is. A site without pki/ is a *NoPKIError, one that another command works on a *BusyError.
+func LockPKI(site SiteOptions, p seal.Passphrase, workFactor int) (int, error) {
+	return withPKI(site, func(dir string) (int, error) { return pki.Lock(dir, p, workFactor, site.Now()) })
+}
+
+// UnlockPKI is the other way of LockPKI.
+func UnlockPKI(site SiteOptions, p seal.Passphrase) (int, error) {
+	return withPKI(site, func(dir string) (int, error) { return pki.Unlock(dir, p) })
+}
+
+// withPKI works on the pki/ of a site that nobody else works on.
+func withPKI(site SiteOptions, work func(dir string) (int, error)) (n int, err error) {
+	s := &Site{opts: site}
+	if _, err := os.Lstat(s.path(PKIName)); errors.Is(err, fs.ErrNotExist) {
+		return 0, &NoPKIError{site.Dir}
+	}
+	if err := s.hold(); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, s.lock.Release()) }()
+	return work(s.path(PKIName))
 }

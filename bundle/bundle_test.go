@@ -101,7 +101,7 @@ func TestTheSameInputGivesTheSameBytes(t *testing.T) {
 
 func TestTheFormatOfASampleDoesNotChangeByAccident(t *testing.T) {
 	// Format 0 may change, but never unnoticed: CodecID, FORMAT.md's list of changes and this digest go together.
-	const want = "sha256:043bf502edea953bb0ffdc5b8de4c113b2a1a196fd9530ff069c4a7a100a9f2d"
+	const want = "sha256:10344949c7a6b257962442f8c03d9a18204eeab4d1bc7de34b86ea715c56e7fe"
 	if got := DigestOf(newSample(t).write(t)).String(); got != want {
 		t.Errorf("the sample bundle has digest\n%s, want\n%s", got, want)
 	}
@@ -123,7 +123,18 @@ func TestWriteRefusesWhatOpenWouldRefuse(t *testing.T) {
 		{"a file without artifact", func(s *sample) { s.in.Role.Files[0].Artifact = "kubectl" }, `no artifact "kubectl"`},
 		{"a directory before its parent", func(s *sample) { slices.Reverse(s.in.Role.Dirs) }, "after a directory in it"},
 		{"a check of another host", func(s *sample) { s.in.Role.Checks[0].URL = "http://20.0.0.1/" }, "on the host itself"},
-		{"a pack of a stranger", func(s *sample) { s.in.Packs["node03"] = []byte("{}") }, "no such host"},
+		{"a pack of a stranger", func(s *sample) { s.in.Packs["node03"] = s.in.Packs["node01"] }, "no such host"},
+		{"one plain pack among sealed ones", func(s *sample) { s.in.Packs["node02"] = PackInput{Pack: []byte("{}")} }, "all must be, or none"},
+		{"an SSH key's file alone", func(s *sample) { s.in.Packs["node02"] = PackInput{Pack: []byte("{}"), SSHHostKey: []byte("k")} }, "cannot be for an SSH host key"},
+		{"an SSH key's file for any host", func(s *sample) {
+			s.in.Packs[JoinPack] = PackInput{Pack: []byte("{}"), Passphrase: []byte("p"), SSHHostKey: []byte("k")}
+		}, "cannot be for an SSH host key"},
+		{"a long key file", func(s *sample) {
+			s.in.Packs["node02"] = PackInput{Pack: []byte("{}"), Passphrase: make([]byte, MaxKeyFile+1)}
+		}, "more than the limit of 4096"},
+		{"a long pack", func(s *sample) {
+			s.in.Packs["node02"] = PackInput{Pack: make([]byte, MaxSealedSize+1), Passphrase: []byte("p")}
+		}, "more than the limit of 8396800"},
 		{"an image that is not listed", func(s *sample) { s.in.Role.Images = s.in.Role.Images[:1] }, "2 images given, 1 in the role index"},
 		{"an image with another ID", func(s *sample) { s.in.Role.Images[0].ID = DigestOf(nil) }, "the image's ID is"},
 		{"a blob that is not there", func(s *sample) { delete(s.stored, s.in.Role.Artifacts[1].Blob.Stored) }, "file does not exist"},
@@ -147,18 +158,18 @@ func TestWriteRefusesWhatOpenWouldRefuse(t *testing.T) {
 	}
 }
 
-func TestOnlyOneHostsPackIsCarriedAndNoProgram(t *testing.T) {
+func TestNoPackIsCarriedAndNoProgram(t *testing.T) {
 	b := mustOpen(t, newSample(t).write(t))
 	var names []string
-	for _, s := range b.CarriedBlobs("node02") {
+	for _, s := range b.CarriedBlobs() {
 		names = append(names, s.Name)
-		if s.Secret != (s.Name == "host pack of node02") {
+		if s.Secret {
 			t.Errorf("%s: secret is %v", s.Name, s.Secret)
 		}
 	}
 	slices.Sort(names)
 	want := []string{
-		"conntrack-1.rpm", "empty config", "host pack manifest of node02", "host pack of node02",
+		"conntrack-1.rpm",
 		"image example.org/a:1, config", "image example.org/a:1, index", "image example.org/a:1, layer 1 of 2", "image example.org/a:1, layer 2 of 2", "image example.org/a:1, manifest",
 		"image example.org/b:2, config", "image example.org/b:2, index", "image example.org/b:2, manifest",
 		"role index", "role manifest", "root index", "unit/kubelet.service",
@@ -171,7 +182,7 @@ func TestOnlyOneHostsPackIsCarriedAndNoProgram(t *testing.T) {
 func TestACarriedDirectoryOpensAndSaysWhatWasNotCarried(t *testing.T) {
 	b := mustOpen(t, newSample(t).write(t))
 	dst := &dirTarget{dir: t.TempDir()}
-	if err := b.Carry(t.Context(), "node01", dst); err != nil {
+	if err := b.Carry(t.Context(), dst); err != nil {
 		t.Fatal(err)
 	}
 	if last := dst.put[len(dst.put)-1]; last != "index.json" {
@@ -191,8 +202,8 @@ func TestACarriedDirectoryOpensAndSaysWhatWasNotCarried(t *testing.T) {
 	if faults := d.VerifyContent(t.Context(), nil); len(faults) > 0 {
 		t.Errorf("VerifyContent: %v", faults)
 	}
-	if got := d.PackHosts(); !slices.Equal(got, []string{"node01"}) {
-		t.Errorf("packs of %q, want node01's alone", got)
+	if _, ok := d.Pack("node01"); ok || !slices.Equal(d.PackHosts(), []string{"node01", "node02"}) {
+		t.Errorf("packs of %q, node01's aboard: %v; want both known and none aboard", d.PackHosts(), ok)
 	}
 	a, _ := d.Artifact("kubelet")
 	_, err = d.Content(t.Context(), a.Blob, a.Name)
@@ -201,11 +212,11 @@ func TestACarriedDirectoryOpensAndSaysWhatWasNotCarried(t *testing.T) {
 		t.Errorf("reading kubelet: %v", err)
 	}
 	again := &dirTarget{dir: t.TempDir()}
-	if err := d.Carry(t.Context(), "node01", again); err != nil {
+	if err := d.Carry(t.Context(), again); err != nil {
 		t.Errorf("carrying a directory on: %v", err)
 	}
 	before := len(dst.put)
-	if err := b.Carry(t.Context(), "node01", dst); err != nil || len(dst.put)-before != 2 {
+	if err := b.Carry(t.Context(), dst); err != nil || len(dst.put)-before != 2 {
 		t.Errorf("carrying again wrote %q, error %v; want the two layout files", dst.put[before:], err)
 	}
 }
@@ -236,7 +247,7 @@ func TestADamagedDirectoryIsRefusedOrNamed(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			dst := &dirTarget{dir: t.TempDir()}
-			if err := errors.Join(b.Carry(t.Context(), "node01", dst), test.hack(dst.dir)); err != nil {
+			if err := errors.Join(b.Carry(t.Context(), dst), test.hack(dst.dir)); err != nil {
 				t.Fatal(err)
 			}
 			d, err := Open(dst.dir)

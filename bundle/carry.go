@@ -6,22 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
+	"strings"
 )
 
 // CarriedBlobs lists the blobs that a host must have on its own disk after the medium is gone, sorted as in the tar: the
-// metadata, this host's pack with its manifest, every package and text, and all blobs of the images. Programs stay on the
-// medium: they are placed at once and are then on the host as files. A host without a pack (one that joins) is no error.
-func (b *Bundle) CarriedBlobs(host string) []StoredBlob {
+// metadata, every package and text, and all blobs of the images. Programs stay on the medium: they are placed at once and
+// are then on the host as files. So do the host packs: what is for the host is opened, and carried by other means.
+func (b *Bundle) CarriedBlobs() []StoredBlob {
 	want := map[Digest]bool{b.RootDigest: true, b.Root.Manifests[0].Digest: true, b.Manifest.Config.Digest: true}
 	for _, a := range b.Role.Artifacts {
 		if a.Kind != KindProgram {
 			want[a.Blob.Stored] = true
 		}
-	}
-	if p, ok := b.packs[host]; ok {
-		want[p.manifest], want[p.pack], want[p.config] = true, true, true
 	}
 	for _, img := range b.images {
 		want[img.Index.Digest], want[img.Manifest.Digest], want[img.Config.Digest] = true, true, true
@@ -58,9 +55,9 @@ type CarryTarget interface {
 	Put(ctx context.Context, path string, size int64, secret bool, r io.Reader) error
 }
 
-// Carry gives the carried blobs of a host, then the layout files, to dst. It may be repeated after it was interrupted.
-func (b *Bundle) Carry(ctx context.Context, host string, dst CarryTarget) error {
-	for _, s := range b.CarriedBlobs(host) {
+// Carry gives the carried blobs, then the layout files, to dst. It may be repeated after it was interrupted.
+func (b *Bundle) Carry(ctx context.Context, dst CarryTarget) error {
+	for _, s := range b.CarriedBlobs() {
 		has, err := dst.Has(ctx, s)
 		if err == nil && !has {
 			err = b.carryBlob(ctx, s, dst)
@@ -86,14 +83,35 @@ func (b *Bundle) carryBlob(ctx context.Context, s StoredBlob, dst CarryTarget) e
 	return errors.Join(err, r.Close())
 }
 
-// PackHosts lists the hosts of which the bundle has a pack, sorted. A directory has at most one.
-func (b *Bundle) PackHosts() []string { return slices.Sorted(maps.Keys(b.packs)) }
-
-// PackBlob returns the blob of a host's pack. Package hostpack opens it.
-func (b *Bundle) PackBlob(host string) (StoredBlob, bool) {
-	p, ok := b.packs[host]
-	if !ok {
-		return StoredBlob{}, false
+// PackHosts lists the hosts of which the bundle has a pack, sorted, also where the packs themselves were not carried.
+func (b *Bundle) PackHosts() []string {
+	var hosts []string
+	for _, d := range b.Root.Manifests[1:] {
+		if d.ArtifactType == ArtifactTypePack {
+			hosts = append(hosts, strings.TrimPrefix(d.Annotations[AnnotationRefName], PackRef("")))
+		}
 	}
-	return b.blobs[b.byHash[p.pack]], true
+	return hosts
+}
+
+// Pack is what a bundle holds of one host's pack. Package hostpack opens it.
+type Pack struct {
+	Host       string
+	Sealed     bool
+	Data       StoredBlob
+	Passphrase StoredBlob // key file for the site's passphrase, of a sealed pack
+	SSHHostKey StoredBlob // key file for the host's SSH key; zero when there is none
+}
+
+// Pack returns a host's pack; false when it is not aboard.
+func (b *Bundle) Pack(host string) (Pack, bool) {
+	place, ok := b.packs[host]
+	if !ok {
+		return Pack{}, false
+	}
+	p := Pack{Host: host, Sealed: len(place.layers) > 1}
+	for i, to := range []*StoredBlob{&p.Data, &p.Passphrase, &p.SSHHostKey}[:len(place.layers)] {
+		*to = b.blobs[b.byHash[place.layers[i]]]
+	}
+	return p, true
 }

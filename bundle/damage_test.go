@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -139,8 +141,9 @@ func TestVerifyFindsAllFaultsAndNotOnlyTheFirst(t *testing.T) {
 	flip(kubelet.Blob.Stored, 5)
 	flip(kubelet.Blob.Stored, frames[0].Stored+frames[1].Stored+5)
 	flip(rpm.Blob.Stored, 0)
-	pack, _ := b.PackBlob("node02")
-	flip(pack.Digest, 3)
+	pack, _ := b.Pack("node02")
+	flip(pack.Data.Digest, 3)
+	flip(pack.Passphrase.Digest, 3)
 	var got []string
 	for _, err := range b.Verify(t.Context(), nil) {
 		var damage *DamageError
@@ -150,7 +153,7 @@ func TestVerifyFindsAllFaultsAndNotOnlyTheFirst(t *testing.T) {
 		got = append(got, strings.TrimSpace(damage.Artifact+" "+damage.Where))
 	}
 	slices.Sort(got)
-	want := []string{"conntrack-1.rpm", "host pack of node02", "kubelet frame 1 of 3", "kubelet frame 3 of 3"}
+	want := []string{"conntrack-1.rpm", "host pack of node02", "host pack of node02, key for the passphrase", "kubelet frame 1 of 3", "kubelet frame 3 of 3"}
 	if !slices.Equal(got, want) {
 		t.Errorf("faults\n got %q\nwant %q", got, want)
 	}
@@ -395,4 +398,70 @@ func ExampleDamageError() {
 	err := &DamageError{Path: "node.bundle", Artifact: "kubelet", Where: "frame 3 of 28", Offset: 1048576, Length: 4096, Err: errors.New("sha256 differs")}
 	fmt.Println(err)
 	// Output: node.bundle: kubelet is damaged (frame 3 of 28, bytes 1048576 to 1052671): sha256 differs
+}
+
+// TestAManifestOfAPackThatSaysSomethingElseIsRefused changes the manifest of a pack and everything above it, as somebody
+// would who builds a bundle of his own.
+func TestAManifestOfAPackThatSaysSomethingElseIsRefused(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		hack func(m *Manifest)
+		want string
+	}{
+		{"no blob", func(m *Manifest) { m.Layers = m.Layers[:0] }, "it names 0 blobs"},
+		{"four blobs", func(m *Manifest) { m.Layers = append(m.Layers, m.Layers[0]) }, "it names 4 blobs"},
+		{"the key files the other way round", func(m *Manifest) { m.Layers[1], m.Layers[2] = m.Layers[2], m.Layers[1] }, "not the manifest of a host pack"},
+		{"a plain pack with a sealed one's type", func(m *Manifest) { m.Layers = m.Layers[:1] }, "not the manifest of a host pack"},
+		{"another title", func(m *Manifest) { m.Layers[1].Annotations[AnnotationTitle] = "host-node02.passphrase" }, "not the manifest of a host pack"},
+		{"another host", func(m *Manifest) { m.Annotations[AnnotationHost] = "node02" }, "not the manifest of a host pack"},
+		{"a long key file", func(m *Manifest) { m.Layers[2].Size = MaxKeyFile + 1 }, "within the limits"},
+		{"a negative size", func(m *Manifest) { m.Layers[0].Size = -1 }, "within the limits"},
+		{"a plain pack among sealed ones", func(m *Manifest) { m.Layers = packLayers("node01", m.Layers[:1]) }, "or the other way round"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			dst := &dirTarget{dir: t.TempDir()}
+			b := mustOpen(t, newSample(t).write(t))
+			if err := b.Carry(t.Context(), dst); err != nil {
+				t.Fatal(err)
+			}
+			put := func(v any) Descriptor {
+				data, err := MarshalCanonical(v)
+				if err != nil {
+					t.Fatal(err)
+				}
+				d := descriptorOf(MediaTypeManifest, data)
+				if err := os.WriteFile(filepath.Join(dst.dir, filepath.FromSlash(blobPath(d.Digest))), data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return d
+			}
+			for i, d := range b.Root.Manifests {
+				var m Manifest
+				switch ref := d.Annotations[AnnotationRefName]; ref {
+				case "host-node01", "host-node02":
+					if _, err := b.metadata(d.Digest, d.Size, ref, MaxIndexJSON, &m); err != nil {
+						t.Fatal(err)
+					}
+					if ref == "host-node01" {
+						test.hack(&m)
+					}
+					b.Root.Manifests[i] = named(put(m), ref, ArtifactTypePack)
+				}
+			}
+			root := put(b.Root)
+			idx, err := MarshalCanonical(topIndex(root, &b.Root, false))
+			if err == nil {
+				err = os.WriteFile(filepath.Join(dst.dir, indexName), idx, 0o600)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d, err := Open(dst.dir); err == nil || !strings.Contains(err.Error(), test.want) {
+				if err == nil {
+					d.Close()
+				}
+				t.Errorf("error %v, want %q in it", err, test.want)
+			}
+		})
+	}
 }

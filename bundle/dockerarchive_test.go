@@ -128,7 +128,7 @@ func TestSkopeoReadsADockerArchiveOfACarriedBundle(t *testing.T) {
 		t.Skip("skopeo is not installed; Debian's package skopeo (1.9.3) has it")
 	}
 	dir := &dirTarget{dir: t.TempDir()}
-	if err := mustOpen(t, imageSample(t).write(t)).Carry(t.Context(), "node01", dir); err != nil {
+	if err := mustOpen(t, imageSample(t).write(t)).Carry(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	b, err := Open(dir.dir)
@@ -194,7 +194,7 @@ func TestADamagedBlobEndsADockerArchiveBeforeItsManifest(t *testing.T) {
 func TestAnImageThatWasNotCarriedIsNoDamage(t *testing.T) {
 	dir := &dirTarget{dir: t.TempDir()}
 	whole := mustOpen(t, imageSample(t).write(t))
-	if err := whole.Carry(t.Context(), "node01", dir); err != nil {
+	if err := whole.Carry(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	img, _ := whole.Image("k8s.gcr.io/box:1")

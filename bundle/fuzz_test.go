@@ -53,7 +53,7 @@ func rewrite(t *testing.T, b *Bundle) ([]byte, error) {
 // inputOf is what an open bundle was written from.
 func inputOf(t *testing.T, b *Bundle) (Input, error) {
 	t.Helper()
-	in := Input{Role: b.Role, Renewal: b.Renewal, Packs: map[string][]byte{}, Open: func(d Digest) (io.ReadCloser, error) {
+	in := Input{Role: b.Role, Renewal: b.Renewal, Packs: map[string]PackInput{}, Open: func(d Digest) (io.ReadCloser, error) {
 		r, _, err := b.Stored(d)
 		return r, err
 	}}
@@ -61,16 +61,26 @@ func inputOf(t *testing.T, b *Bundle) (Input, error) {
 		in.Sign = func([]byte, string) ([]byte, error) { return b.Signature.Bytes(), nil }
 	}
 	for _, host := range b.PackHosts() {
-		s, _ := b.PackBlob(host)
-		r, _, err := b.Stored(s.Digest)
-		if err != nil {
-			return in, err
+		p, _ := b.Pack(host)
+		var out PackInput
+		for _, part := range []struct {
+			to   *[]byte
+			from StoredBlob
+		}{{&out.Pack, p.Data}, {&out.Passphrase, p.Passphrase}, {&out.SSHHostKey, p.SSHHostKey}} {
+			if part.from.Name == "" {
+				continue
+			}
+			r, _, err := b.Stored(part.from.Digest)
+			if err != nil {
+				return in, err
+			}
+			data, err := io.ReadAll(r)
+			if err = errors.Join(err, r.Close()); err != nil {
+				return in, err
+			}
+			*part.to = data
 		}
-		data, err := io.ReadAll(r)
-		if err = errors.Join(err, r.Close()); err != nil {
-			return in, err
-		}
-		in.Packs[host] = data
+		in.Packs[host] = out
 	}
 	for _, img := range b.Role.Images {
 		blobs, _ := b.Image(img.Ref)

@@ -33,13 +33,38 @@ func roleManifest(config Descriptor, role *RoleIndex) Manifest {
 	return m
 }
 
+// packLayers are the blobs of one host's pack, as its manifest names them: media types and titles follow from their places.
+// A plain pack has no key files; a sealed one has that of the passphrase, and then may have that of the SSH host key.
+func packLayers(host string, layers []Descriptor) []Descriptor {
+	kinds := []struct{ mediaType, title string }{
+		{MediaTypeSealedPack, PackRef(host)},
+		{MediaTypePassphrase, PackRef(host) + ".passphrase"},
+		{MediaTypeSSHHostKey, PackRef(host) + ".sshhostkey"},
+	}
+	if len(layers) == 1 {
+		kinds[0].mediaType = MediaTypePack
+	}
+	var out []Descriptor
+	for i, l := range layers {
+		out = append(out, Descriptor{MediaType: kinds[i].mediaType, Digest: l.Digest, Size: l.Size,
+			Annotations: map[string]string{AnnotationTitle: kinds[i].title}})
+	}
+	return out
+}
+
+// mostPackLayers is the pack with both key files. What is for any host that joins is for the passphrase alone.
+func mostPackLayers(host string) int {
+	if host == JoinPack {
+		return 2
+	}
+	return 3
+}
+
 // packManifest makes the manifest of one host's pack.
-func packManifest(host string, pack Descriptor) Manifest {
-	pack.MediaType = MediaTypePack
-	pack.Annotations = map[string]string{AnnotationTitle: PackRef(host)}
+func packManifest(host string, layers []Descriptor) Manifest {
 	return Manifest{
 		SchemaVersion: 2, MediaType: MediaTypeManifest, ArtifactType: ArtifactTypePack,
-		Config: descriptorOf(MediaTypeEmpty, []byte(emptyConfig)), Layers: []Descriptor{pack},
+		Config: descriptorOf(MediaTypeEmpty, []byte(emptyConfig)), Layers: packLayers(host, layers),
 		Annotations: map[string]string{AnnotationHost: host},
 	}
 }
@@ -106,7 +131,7 @@ type StoredBlob struct {
 	Digest Digest // of the stored bytes
 	Size   int64  // stored bytes
 	Name   string // what it is, for people: "kubelet", "image k8s.gcr.io/pause:3.2, layer 1 of 1"
-	Secret bool   // a host pack: nobody but root may read it on a host
+	Secret bool   // a host pack or one of its key files
 	// Bulk is what a renewal bundle leaves out: a program, a package, the config or a layer of an image, and nothing else.
 	Bulk bool
 }

@@ -10,6 +10,10 @@ const (
 	MaxRoleIndexSize = 8 << 20
 	// MaxPackSize bounds a host pack in bytes: it holds keys, certificates and small files, never programs.
 	MaxPackSize = 8 << 20
+	// MaxSealedSize bounds a sealed pack in bytes: age adds a header of some 200 bytes, and 16 to every 64 KiB.
+	MaxSealedSize = MaxPackSize + 8<<10
+	// MaxKeyFile bounds a key file of a sealed pack in bytes: the longest, for an RSA key of 8192 bits, takes 1700.
+	MaxKeyFile = 4096
 	// MaxBlobSize bounds a stored blob and its content in bytes: the size field of a ustar header has 11 octal digits.
 	MaxBlobSize = 8<<30 - 1
 	// MaxMembers bounds the members of the tar.

@@ -21,7 +21,10 @@ const (
 
 	MediaTypeRoleIndex    = "application/vnd.offgrid.role.index.v0+json"
 	MediaTypeDelta        = "application/vnd.offgrid.delta.v0+json"
-	MediaTypePack         = "application/vnd.offgrid.hostpack.v0+json"
+	MediaTypePack         = "application/vnd.offgrid.hostpack.v0+json" // a plain one
+	MediaTypeSealedPack   = "application/vnd.offgrid.hostpack.v0+age"
+	MediaTypePassphrase   = "application/vnd.offgrid.hostpack.passphrase.v0+age"
+	MediaTypeSSHHostKey   = "application/vnd.offgrid.hostpack.sshhostkey.v0+age"
 	MediaTypeArtifactRaw  = "application/vnd.offgrid.artifact.v0"
 	MediaTypeArtifactZstd = "application/vnd.offgrid.artifact.v0+zstd"
 )

@@ -45,7 +45,10 @@ type Bundle struct {
 }
 
 // packPlace is where a host's pack is.
-type packPlace struct{ manifest, pack, config Digest }
+type packPlace struct {
+	manifest, config Digest
+	layers           []Digest // the pack, then its key files
+}
 
 // ImageBlobs are the blobs of a container image that are aboard, all kept as the registry served them.
 type ImageBlobs struct {

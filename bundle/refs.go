@@ -51,16 +51,30 @@ func (b *Bundle) loadPack(d Descriptor) error {
 	if _, err := b.metadata(d.Digest, d.Size, name, MaxIndexJSON, &m); err != nil {
 		return b.unlessAbsent(err)
 	}
-	if len(m.Layers) != 1 || m.Layers[0].Size < 0 || m.Layers[0].Size > MaxPackSize {
-		return b.damage(d.Digest, name, errors.New("it does not name one pack within the limits"))
+	n := len(m.Layers)
+	if n < 1 || n > mostPackLayers(host) {
+		return b.damage(d.Digest, name, fmt.Errorf("it names %d blobs", n))
 	}
-	pack := m.Layers[0]
-	if !reflect.DeepEqual(m, packManifest(host, Descriptor{Digest: pack.Digest, Size: pack.Size})) {
+	for i, limit := range packLimits(n) {
+		if m.Layers[i].Size < 0 || m.Layers[i].Size > int64(limit) {
+			return b.damage(d.Digest, name, errors.New("it does not name one pack within the limits"))
+		}
+	}
+	if !reflect.DeepEqual(m, packManifest(host, m.Layers)) {
 		return b.damage(d.Digest, name, errors.New("it is not the manifest of a host pack"))
 	}
-	b.expect(StoredBlob{Digest: pack.Digest, Size: pack.Size, Name: "host pack of " + host, Secret: true})
+	place := packPlace{manifest: d.Digest, config: m.Config.Digest}
+	for i, l := range m.Layers {
+		b.expect(StoredBlob{Digest: l.Digest, Size: l.Size, Name: packNames(host)[i], Secret: true})
+		place.layers = append(place.layers, l.Digest)
+	}
+	for other, p := range b.packs {
+		if (len(p.layers) > 1) != (n > 1) {
+			return b.damage(d.Digest, name, fmt.Errorf("the pack of %s is sealed and that of %s is not, or the other way round", host, other))
+		}
+	}
 	b.expect(StoredBlob{Digest: m.Config.Digest, Size: m.Config.Size, Name: "empty config"})
-	b.packs[host] = packPlace{manifest: d.Digest, pack: pack.Digest, config: m.Config.Digest}
+	b.packs[host] = place
 	return nil
 }
 

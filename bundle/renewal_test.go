@@ -43,10 +43,10 @@ func TestARenewalBundleIsTheWholeOneWithoutItsBulk(t *testing.T) {
 
 func TestAHostThatHasTheRestCarriesWithARenewalWhatTheWholeBundleCarries(t *testing.T) {
 	before := newSample(t)
-	before.in.Packs = map[string][]byte{"node01": []byte(`{"old":1}`), "node02": []byte(`{"old":2}`)}
+	before.in.Packs = map[string]PackInput{"node01": {Pack: []byte(`{"old":1}`)}, "node02": {Pack: []byte(`{"old":2}`)}}
 	old, now := mustOpen(t, before.write(t)), newSample(t)
 	dir := &dirTarget{dir: t.TempDir()}
-	if err := old.Carry(t.Context(), "node01", dir); err != nil {
+	if err := old.Carry(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	carried := func(data []byte) string {
@@ -54,7 +54,7 @@ func TestAHostThatHasTheRestCarriesWithARenewalWhatTheWholeBundleCarries(t *test
 		if err := os.CopyFS(target.dir, os.DirFS(dir.dir)); err != nil {
 			t.Fatal(err)
 		}
-		if err := b.Carry(t.Context(), "node01", target); err != nil {
+		if err := b.Carry(t.Context(), target); err != nil {
 			t.Fatal(err)
 		}
 		opened, err := Open(target.dir)
@@ -71,7 +71,7 @@ func TestAHostThatHasTheRestCarriesWithARenewalWhatTheWholeBundleCarries(t *test
 	if whole, renewal := carried(now.write(t)), carried(now.renewal(t)); whole != renewal {
 		t.Errorf("the whole bundle leaves\n%s\nthe renewal\n%s", whole, renewal)
 	}
-	err := mustOpen(t, now.renewal(t)).Carry(t.Context(), "node01", &dirTarget{dir: t.TempDir()})
+	err := mustOpen(t, now.renewal(t)).Carry(t.Context(), &dirTarget{dir: t.TempDir()})
 	var missing *NotCarriedError
 	if !errors.As(err, &missing) || !missing.Renewal {
 		t.Errorf("to a host that has nothing: %v", err)
@@ -129,7 +129,7 @@ func TestARenewalHasExactlyWhatARenewalHas(t *testing.T) {
 		t.Errorf("another part: %v", err)
 	}
 	dir := &dirTarget{dir: t.TempDir()}
-	if err := mustOpen(t, whole).Carry(t.Context(), "node01", dir); err != nil {
+	if err := mustOpen(t, whole).Carry(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir.dir, indexName), []byte(index(renewal)), 0o644); err != nil {

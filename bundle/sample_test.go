@@ -112,7 +112,10 @@ func newSample(t testing.TB) *sample {
 	big.blob.Frames = slices.Clone(big.blob.Frames)
 	s.add("kubelet", KindProgram, big.blob, bytes.Clone(big.stored))
 	s.artifact(t, "unit/kubelet.service", KindText, []byte("[Unit]\nDescription=Kubernetes Kubelet\n"))
-	s.in.Packs = map[string][]byte{"node01": []byte(`{"host":"node01"}`), "node02": []byte(`{"host":"node02"}`)}
+	s.in.Packs = map[string]PackInput{
+		"node01": {Pack: []byte("sealed 1"), Passphrase: []byte("passphrase 1"), SSHHostKey: []byte("SSH host key 1")},
+		"node02": {Pack: []byte("sealed 2"), Passphrase: []byte("passphrase 2")},
+	}
 	s.image("example.org/a:1", MediaTypeDockerManifest, "application/vnd.docker.container.image.v1+json", dockerType, `{"architecture":"amd64","os":"linux","a":1}`, "shared layer", "layer of a")
 	s.image("example.org/b:2", MediaTypeManifest, "application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar+gzip", `{"architecture":"amd64","os":"linux","b":2}`, "shared layer")
 	return s

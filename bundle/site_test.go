@@ -20,7 +20,7 @@ func siteSample(t testing.TB) []Input {
 	for _, role := range []string{RoleEtcd, RoleMaster} {
 		s := newSample(t)
 		s.in.Role.Role, s.in.Images, s.in.Role.Images = role, nil, nil
-		s.in.Packs = map[string][]byte{"node01": fmt.Appendf(nil, `{"role":%q}`, role)}
+		s.in.Packs = map[string]PackInput{"node01": {Pack: fmt.Appendf(nil, `{"role":%q}`, role)}}
 		s.in.Role.Artifacts = slices.DeleteFunc(s.in.Role.Artifacts, func(a Artifact) bool { return a.Name == "kubelet" })
 		s.in.Role.Files[0].Artifact = "z-" + role
 		s.artifact(t, "z-"+role, KindProgram, []byte("the program of "+role))
@@ -69,7 +69,7 @@ func TestARoleOfASiteFileIsThatOfItsOwnFile(t *testing.T) {
 			if b.Size != alone.Size {
 				t.Errorf("%s: %d bytes, its own file has %d", b.Role.Role, b.Size, alone.Size)
 			}
-			if got, want := fmt.Sprint(b.Blobs(), b.LayoutFiles(), b.PackHosts(), b.CarriedBlobs("node01")), fmt.Sprint(alone.Blobs(), alone.LayoutFiles(), alone.PackHosts(), alone.CarriedBlobs("node01")); got != want {
+			if got, want := fmt.Sprint(b.Blobs(), b.LayoutFiles(), b.PackHosts(), b.CarriedBlobs()), fmt.Sprint(alone.Blobs(), alone.LayoutFiles(), alone.PackHosts(), alone.CarriedBlobs()); got != want {
 				t.Errorf("%s:\n got %s\nwant %s", b.Role.Role, got, want)
 			}
 			if faults := append(b.Verify(t.Context(), nil), b.VerifyContent(t.Context(), nil)...); len(faults) > 0 {

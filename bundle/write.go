@@ -16,7 +16,7 @@ import (
 // Input is what a bundle is written from.
 type Input struct {
 	Role   RoleIndex
-	Packs  map[string][]byte // by host name: sealed packs, package hostpack makes them
+	Packs  map[string]PackInput // by host name; package hostpack makes them. All are sealed, or none is
 	Images []ImageInput
 	// Open gives the stored bytes of artifacts and the blobs of images, by their stored digest. Write reads image
 	// manifests twice and everything else once, and checks every byte.
@@ -30,6 +30,31 @@ type Input struct {
 	// Sign makes the signature of the root, of its bytes and the trusted comment; nil: the bundle is not signed. It must have
 	// the form of package signature.
 	Sign func(root []byte, comment string) ([]byte, error)
+}
+
+// PackInput is the pack of one host. Without key files it is plain: canonical JSON.
+type PackInput struct {
+	Pack       []byte
+	Passphrase []byte // age file that holds the pack's key for the site's passphrase
+	SSHHostKey []byte // the same for the host's SSH key; nil when that is not known
+}
+
+// parts are the blobs of a pack in the order of its manifest, with what they are.
+func (p PackInput) parts(host string) (data [][]byte, names []string) {
+	data, names = [][]byte{p.Pack}, packNames(host)
+	if p.Passphrase != nil {
+		data = append(data, p.Passphrase)
+		if p.SSHHostKey != nil {
+			data = append(data, p.SSHHostKey)
+		}
+	}
+	return data, names
+}
+
+// packNames says what the blobs of a pack are, for people.
+func packNames(host string) []string {
+	name := "host pack of " + host
+	return []string{name, name + ", key for the passphrase", name + ", key for the SSH host key"}
 }
 
 // ImageInput is one container image: an entry of Role.Images and the descriptor of its platform's manifest. The manifest's
@@ -182,24 +207,52 @@ func (p *pieces) add(d Digest, size int64, name string, bulk bool) error {
 
 func (p *pieces) packs() ([]Descriptor, error) {
 	var out []Descriptor
+	sealed := 0
 	for _, host := range slices.Sorted(maps.Keys(p.in.Packs)) {
-		if !p.in.Role.hasPack(host) {
-			return nil, fmt.Errorf("host pack of %q: no such host in the role index", host)
-		}
-		layer, err := p.blob(MediaTypePack, p.in.Packs[host], "host pack of "+host, MaxPackSize)
+		d, err := p.pack(host, p.in.Packs[host])
 		if err != nil {
 			return nil, err
 		}
-		if _, err := p.blob(MediaTypeEmpty, []byte(emptyConfig), "empty config", MaxIndexJSON); err != nil {
-			return nil, err
+		if p.in.Packs[host].Passphrase != nil {
+			sealed++
 		}
-		d, err := p.meta(MediaTypeManifest, packManifest(host, layer), "host pack manifest of "+host, MaxIndexJSON)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, named(d, PackRef(host), ArtifactTypePack))
+		out = append(out, d)
+	}
+	if sealed != 0 && sealed != len(out) {
+		return nil, fmt.Errorf("%d of %d host packs are sealed: all must be, or none", sealed, len(out))
 	}
 	return out, nil
+}
+
+func (p *pieces) pack(host string, in PackInput) (Descriptor, error) {
+	data, names := in.parts(host)
+	switch {
+	case !p.in.Role.hasPack(host):
+		return Descriptor{}, fmt.Errorf("host pack of %q: no such host in the role index", host)
+	case in.SSHHostKey != nil && (in.Passphrase == nil || mostPackLayers(host) < 3):
+		return Descriptor{}, fmt.Errorf("host pack of %q: it cannot be for an SSH host key", host)
+	}
+	var layers []Descriptor
+	for i, limit := range packLimits(len(data)) {
+		layer, err := p.blob("", data[i], names[i], limit)
+		if err != nil {
+			return Descriptor{}, err
+		}
+		layers = append(layers, layer)
+	}
+	if _, err := p.blob(MediaTypeEmpty, []byte(emptyConfig), "empty config", MaxIndexJSON); err != nil {
+		return Descriptor{}, err
+	}
+	d, err := p.meta(MediaTypeManifest, packManifest(host, layers), "host pack manifest of "+host, MaxIndexJSON)
+	return named(d, PackRef(host), ArtifactTypePack), err
+}
+
+// packLimits are the limits of a pack's n blobs, in bytes.
+func packLimits(n int) []int {
+	if n == 1 {
+		return []int{MaxPackSize}
+	}
+	return []int{MaxSealedSize, MaxKeyFile, MaxKeyFile}[:n]
 }
 
 func (p *pieces) images(ctx context.Context) ([]Descriptor, error) {

@@ -150,7 +150,7 @@ func TestNothingExportedIsWithoutAComment(t *testing.T) {
 // text alike, so that label, available and collaborate are other words. Documents (*.md) may point to the tests.
 func TestNoTraceOfTheTestHostsIsInThePrograms(t *testing.T) {
 	word := regexp.MustCompile(`[A-Z]+[a-z]*|[a-z]+`)
-	allowedIn := []string{"cmd/source_test.go"}
+	allowedIn := []string{"cmd/source_test.go", "builder/internal/words/words.txt"} // the latter is a word list of others
 	for _, dir := range []string{"cmd", "bundle", "builder", "installer", "manifests"} {
 		err := filepath.WalkDir(filepath.Join("..", dir), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {

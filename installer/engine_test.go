@@ -93,7 +93,7 @@ func testBundle(t testing.TB) *bundle.Bundle {
 			Cluster: bundle.Cluster{ID: "0123456789abcdef0123456789abcdef", Name: "demo", Serial: 1, NotBefore: time.Unix(1700000000, 0).UTC()},
 			Hosts:   []bundle.Host{{Name: "node01", IP: "20.0.0.103", Roles: []string{"node"}}, {Name: "node02", IP: "20.0.0.104", Roles: []string{"node"}}},
 		},
-		Packs: map[string][]byte{"node01": []byte(`{"host":"node01"}`), "node02": []byte(`{"host":"node02"}`)},
+		Packs: map[string]bundle.PackInput{"node01": {Pack: []byte(`{"host":"node01"}`)}, "node02": {Pack: []byte(`{"host":"node02"}`)}},
 		Open: func(d bundle.Digest) (io.ReadCloser, error) {
 			return io.NopCloser(bytes.NewReader(stored[d])), nil
 		},

@@ -49,7 +49,7 @@ func (s *Session) carriedRole(ctx context.Context, role, want string) (*installe
 			continue
 		}
 		own, _ := hostByIP(&b.Role, in.IP)
-		input, err := readRole(ctx, b, in.Host)
+		input, err := s.readRole(ctx, b, in.Host)
 		if err == nil && (own.Name == "" || input.Pack == nil) {
 			err = fmt.Errorf("reading %s: it holds nothing for %s", RoleDir(role), in.IP)
 		}

@@ -24,7 +24,7 @@ func (s *Session) ownHost(want Want, opened []*bundle.Bundle) bundle.Host {
 	if h, ok := hostByIP(index, want.IP); ok {
 		return h
 	}
-	_, has := opened[0].PackBlob(bundle.JoinPack)
+	has := slices.Contains(opened[0].PackHosts(), bundle.JoinPack)
 	if len(opened) != 1 || index.Role != bundle.RoleNode || !has || !inAny(want.IP, index.Cluster.JoinCIDRs) {
 		return bundle.Host{}
 	}
@@ -77,12 +77,24 @@ func (r *RoleInput) adapt(own bundle.Host, token string) error {
 			continue
 		}
 		at := line.FindSubmatchIndex(f.Data)
+		if at == nil && r.gone(f.Path) {
+			continue // its step says so
+		}
 		if at == nil {
 			return fmt.Errorf("putting the token into %s: there is none in it", f.Path)
 		}
 		r.Pack.Files[i].Data = slices.Concat(f.Data[:at[2]], []byte(token), f.Data[at[3]:])
 	}
 	return nil
+}
+
+// gone reports whether a file of the pack is not on this host as it was placed.
+func (r *RoleInput) gone(path string) bool {
+	if r.state == nil {
+		return false
+	}
+	_, gone := r.state.gone[path]
+	return gone
 }
 
 // CheckToken reads a bootstrap token as people type it.

@@ -165,6 +165,7 @@ type PlanInput struct {
 	Patience  time.Duration // the longest that a step waits; 0: nothing waits
 	// Kernel is what was said of the kernel that the bundle brings: kernelKept or kernelHeld; "" nothing.
 	Kernel string
+	State  *packState // of Pack; nil: it is not carried
 }
 
 // NewPlan makes the plan of the bundle's role for a host.
@@ -290,13 +291,15 @@ func (p *planner) file(f bundle.File, why string) {
 		Why: why, Content: content})
 }
 
-// text plans a file whose content is at hand.
-func (p *planner) text(name string, meta host.Meta, data []byte, secret bool, why string) {
+// text plans a file whose content is at hand, and returns its step.
+func (p *planner) text(name string, meta host.Meta, data []byte, secret bool, why string) *FileStep {
 	p.parents(name)
-	p.add(&FileStep{
+	step := &FileStep{
 		Path: name, Meta: meta, Digest: bundle.Digest(sha256.Sum256(data)), Size: int64(len(data)), Secret: secret, Why: why,
 		Content: func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data)), nil },
-	})
+	}
+	p.add(step)
+	return step
 }
 
 // artifactData reads a small artifact.

@@ -60,7 +60,10 @@ type RoleInput struct {
 	Upgrade *Upgrade
 	// KernelModules are those of the kernel that the bundle brings, as lsmod writes them.
 	KernelModules map[string]bool
-	Kernel        string // what was said of that kernel: kernelKept, kernelHeld or ""
+	Kernel        string    // what was said of that kernel: kernelKept, kernelHeld or ""
+	Plain         bool      // the pack lies open in the bundle
+	Closed        []Finding // why the pack was not opened; nil: it was, or there is none
+	state         *packState
 }
 
 // Previous is what an earlier run left on the host.

@@ -35,6 +35,11 @@ func checkPack(in *PreflightInput, r *RoleInput) []Finding {
 	}
 	const why = "the host's keys and settings are in its pack"
 	switch {
+	case r.Closed != nil:
+		return r.Closed
+	case r.Plain:
+		return warning("pack-plain", "the host packs in this bundle are not sealed (security.packs: plain in the cluster file)", r.Path,
+			"whoever has had the medium in his hands has the private keys of its hosts", "guard the medium like the keys, or with security.packs: sealed: bundle build")
 	case r.Pack == nil:
 		return usage("no-pack", "the bundle has no pack for "+h.Name, r.Path, why, "bundle build")
 	case r.Pack.IP != h.IP || r.Pack.Role != r.Index.Role || r.Pack.Cluster != r.Index.Cluster.ID:

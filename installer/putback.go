@@ -101,6 +101,9 @@ func (s *Session) restore(ctx context.Context, journal *Journal, rec upgradeReco
 	if err := dropBlobs(s.Host, rec.Role); err != nil {
 		return err
 	}
+	if err := dropPacks(s.Host, RoleDir(rec.Role), rec.From.Bundle); err != nil {
+		return err
+	}
 	res, err := s.waitForOld(ctx, journal, r, &out)
 	if err != nil {
 		return err

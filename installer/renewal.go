@@ -81,7 +81,7 @@ func (s *Session) leftBehind(ctx context.Context, r *RoleJob) ([]string, error) 
 		if !ok {
 			continue
 		}
-		for _, blob := range r.Bundle.CarriedBlobs(carry.pack()) {
+		for _, blob := range r.Bundle.CarriedBlobs() {
 			if r.Bundle.HasStored(blob.Digest) {
 				continue
 			}

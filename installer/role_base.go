@@ -27,7 +27,7 @@ const (
 func (p *planner) base() {
 	p.phase(phaseCarry)
 	p.add(&CarryStep{Bundle: p.in.Bundle, Executable: p.in.Installer, Program: p.in.Program, Role: p.plan.Role, IP: p.in.Host.IP, Host: p.in.Host.Name,
-		Pack: packName(p.index, p.in.Host), Token: p.in.Token})
+		Token: p.in.Token, pack: p.in.State})
 	p.phase(phasePrograms)
 	p.dirs(func(d bundle.Dir) bool { return orRoot(d.Owner) == "root" && orRoot(d.Group) == "root" })
 	p.programs()
@@ -46,6 +46,9 @@ func (p *planner) base() {
 	p.dirs(func(bundle.Dir) bool { return true })
 	p.texts()
 	p.links()
+	if p.in.State != nil {
+		p.add(&placedStep{p.in.State})
+	}
 }
 
 // programs come before everything that changes the host's ways: once they are in place the medium may be removed.
@@ -156,16 +159,23 @@ func (p *planner) packFiles() []hostpack.File {
 }
 
 func (p *planner) packFile(f hostpack.File) {
-	data := f.Data
+	data, st := f.Data, p.in.State
+	if st == nil {
+		st = &packState{holes: map[string][]hole{}}
+	}
 	if f.Fill {
-		filled, err := fill(f, p.in.Host, p.in.Facts)
+		filled, holes, err := fill(f, p.in.Host, p.in.Facts)
 		if err != nil {
 			p.fail("%w", err)
 			return
 		}
-		data = filled
+		data, st.holes[f.Path] = filled, holes
 	}
-	p.text(f.Path, host.Meta{Mode: fs.FileMode(f.Mode), Owner: f.Owner, Group: f.Group}, data, f.Secret, "")
+	step := p.text(f.Path, host.Meta{Mode: fs.FileMode(f.Mode), Owner: f.Owner, Group: f.Group}, data, f.Secret, "")
+	if was, gone := st.gone[f.Path]; gone {
+		step.Digest, step.Size, step.Content, step.gone = was.Digest, was.Size, goneContent(f.Path), true
+	}
+	st.files = append(st.files, step)
 }
 
 // clock starts chrony before anything that judges certificates.

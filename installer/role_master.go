@@ -31,6 +31,9 @@ func (p *planner) master() {
 func (p *planner) token() {
 	if p.in.Pack != nil && p.in.Pack.Token != nil {
 		p.add(&TokenStep{Token: *p.in.Pack.Token, Kubectl: kubectlPath, Kubeconfig: adminKubeconfig, Server: ownAPI(p.index, p.in.Host), Now: p.in.Now})
+		if p.in.State != nil {
+			p.add(&forgetStep{p.in.State})
+		}
 	}
 }
 

@@ -189,7 +189,7 @@ func needsMedium(phase string) bool { return phase == phaseCarry || phase == pha
 func (s *Session) applyMedium(ctx context.Context, journal *Journal, roles []RoleJob, out *Outcome) error {
 	medium := false
 	for _, r := range roles {
-		medium = medium || !strings.HasPrefix(r.Bundle.Path, s.local(StateDir)+"/")
+		medium = medium || !s.isCarried(r.Bundle)
 		if _, err := s.applySteps(ctx, journal, r, needsMedium, out); err != nil {
 			if errors.Is(err, bundle.ErrNotCarried) {
 				err = &UsageError{What: err.Error(), Hint: fmt.Sprintf("./install --role %s --ip %s   (with the medium)", r.Plan.Role, r.Plan.Host.IP)}

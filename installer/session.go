@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"offgrid/bundle"
-	"offgrid/bundle/hostpack"
 	"offgrid/bundle/progress"
+	"offgrid/bundle/seal"
 	"offgrid/installer/host"
 )
 
@@ -38,7 +38,10 @@ type Session struct {
 	Trust bundle.Trust
 	// AllowOlder lets in a bundle that is older than what is installed of its cluster.
 	AllowOlder bool
-	alone      bool // the other roles of the host are not looked at
+	// Passphrase gives the passphrase of the site's host packs; nil: nobody can be asked. It is asked again after one that was wrong.
+	Passphrase func(ctx context.Context, ask Asked) (seal.Passphrase, error)
+	alone      bool            // the other roles of the host are not looked at
+	words      seal.Passphrase // that has opened a pack in this run
 	Report     progress.Func
 }
 
@@ -140,7 +143,7 @@ func (j *Job) inputs() []RoleInput {
 func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundle) (*Job, error) {
 	job := &Job{Want: want, Host: s.ownHost(want, opened)}
 	for _, b := range opened {
-		input, err := readRole(ctx, b, packName(&b.Role, job.Host))
+		input, err := s.readRole(ctx, b, packName(&b.Role, job.Host))
 		if err == nil {
 			err = input.adapt(job.Host, want.Token)
 		}
@@ -166,7 +169,7 @@ func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundl
 		if job.Host.Name == "" || r.Input.Pack == nil {
 			continue
 		}
-		r.Plan, err = NewPlan(PlanInput{Bundle: r.Bundle, Pack: r.Input.Pack, Texts: r.Input.Texts, Host: job.Host, Facts: job.Facts, Token: want.Token,
+		r.Plan, err = NewPlan(PlanInput{Bundle: r.Bundle, Pack: r.Input.Pack, Texts: r.Input.Texts, Host: job.Host, Facts: job.Facts, Token: want.Token, State: r.Input.state,
 			Probe: s.Probe, Now: s.Now, Installer: s.Executable, Program: program, Patience: s.Patience,
 			Carried: s.local(RoleDir(r.Bundle.Role.Role)), Kernel: r.Input.Kernel})
 		var away *addressError
@@ -187,7 +190,7 @@ func (s *Session) prepare(ctx context.Context, want Want, opened []*bundle.Bundl
 }
 
 // readRole reads the small things of a bundle that preflight and plan look into.
-func readRole(ctx context.Context, b *bundle.Bundle, name string) (RoleInput, error) {
+func (s *Session) readRole(ctx context.Context, b *bundle.Bundle, name string) (RoleInput, error) {
 	in := RoleInput{Path: b.Path, Index: &b.Role, Texts: map[string][]byte{}}
 	for _, f := range b.Role.Files {
 		a, ok := b.Artifact(f.Artifact)
@@ -200,7 +203,7 @@ func readRole(ctx context.Context, b *bundle.Bundle, name string) (RoleInput, er
 		}
 		in.Texts[f.Path] = data
 	}
-	for _, blob := range b.CarriedBlobs(name) {
+	for _, blob := range b.CarriedBlobs() {
 		in.Carry += blob.Size
 	}
 	in.Images = dockerBytes(b, func(bundle.Digest) bool { return false })
@@ -208,12 +211,7 @@ func readRole(ctx context.Context, b *bundle.Bundle, name string) (RoleInput, er
 	if in.KernelModules, err = kernelModules(ctx, b); err != nil {
 		return in, err
 	}
-	if _, ok := b.PackBlob(name); !ok {
-		return in, nil
-	}
-	pack, _, err := hostpack.Read(ctx, b, name)
-	in.Pack = pack
-	return in, err
+	return in, s.readPack(ctx, b, name, &in)
 }
 
 // questions is what the roles need to know of the host.

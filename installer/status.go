@@ -68,7 +68,7 @@ func (s *Session) roleStatus(ctx context.Context, r RoleJob) RoleStatus {
 				st.Kernel = left
 			}
 		}
-		now, err := step.Check(ctx, s.Host)
+		now, err := checkAlone(ctx, s.Host, step)
 		if err == nil && now.State == Satisfied {
 			st.Done++
 			continue

@@ -27,8 +27,9 @@ type CarryStep struct {
 	Role       string
 	IP         string
 	Host       string // name
-	Pack       string // name of its pack; "" means Host
 	Token      string // that the operator gave; "" none
+
+	pack *packState // of the host; nil: none is carried
 
 	sound map[string]bool // paths of carried blobs whose digest this process has seen to be right
 }
@@ -44,14 +45,6 @@ func (s *CarryStep) Line() Line {
 	return Line{Verb: "carry", Object: s.Role + " bundle to " + RoleDir(s.Role), Why: "so that the medium may be removed"}
 }
 
-// pack is the name of the pack that is carried.
-func (s *CarryStep) pack() string {
-	if s.Pack != "" {
-		return s.Pack
-	}
-	return s.Host
-}
-
 // wanted is the content of want.json.
 func (s *CarryStep) wanted() Installed {
 	return Installed{Role: s.Role, IP: s.IP, Host: s.Host, Bundle: s.Bundle.RootDigest, Token: s.Token, Signer: signerText(s.Bundle)}
@@ -65,8 +58,21 @@ func (s *CarryStep) target(h host.Host) carryTarget {
 	return carryTarget{h: h, dir: RoleDir(s.Role), sound: s.sound}
 }
 
-// Check implements Step. It hashes what was carried, once: a blob that has rotted is found while the medium is at hand.
+// Check implements Step. It hashes what was carried, once: a blob that has rotted is found while the medium is at hand. A file of
+// the host pack that is not in its place takes the opened pack once more.
 func (s *CarryStep) Check(ctx context.Context, h host.Host) (Status, error) {
+	st, err := s.checkCarried(ctx, h)
+	if err != nil || st.State != Satisfied || s.pack == nil {
+		return st, err
+	}
+	if ok, err := s.pack.settled(ctx, h); err != nil || !ok {
+		return Status{State: Needed, Why: "the host pack is not carried"}, err
+	}
+	return st, nil
+}
+
+// checkCarried is Check without a look at the places of the host pack's files.
+func (s *CarryStep) checkCarried(ctx context.Context, h host.Host) (Status, error) {
 	installed, err := InstalledRoles(h)
 	if err != nil {
 		return Status{}, err
@@ -78,8 +84,13 @@ func (s *CarryStep) Check(ctx context.Context, h host.Host) (Status, error) {
 	if !found {
 		return Status{State: Needed, Why: "it is not carried yet"}, nil
 	}
+	if s.pack != nil {
+		if ok, err := s.pack.carried(h); err != nil || !ok {
+			return Status{State: Needed, Why: "the host pack is not carried yet"}, err
+		}
+	}
 	target := s.target(h)
-	for _, blob := range s.Bundle.CarriedBlobs(s.pack()) {
+	for _, blob := range s.Bundle.CarriedBlobs() {
 		has, err := target.Has(ctx, blob)
 		if err != nil || !has {
 			return Status{State: Needed, Why: blob.Name + " is not carried yet"}, err
@@ -113,7 +124,16 @@ func (s *CarryStep) Do(ctx context.Context, h host.Host) error {
 		return fmt.Errorf("carrying the installer: %w", err)
 	}
 	target := s.target(h)
-	if err := s.Bundle.Carry(ctx, s.pack(), target); err != nil {
+	if s.pack != nil {
+		// Before the rest: a directory whose index names this bundle always has the pack.
+		if err := stateDir(h, rolesName, s.Role); err != nil {
+			return err
+		}
+		if err := s.pack.keepOpen(ctx, h); err != nil {
+			return err
+		}
+	}
+	if err := s.Bundle.Carry(ctx, target); err != nil {
 		return err
 	}
 	if err := s.dropOthers(h, target.dir); err != nil {
@@ -122,10 +142,13 @@ func (s *CarryStep) Do(ctx context.Context, h host.Host) error {
 	return writeJSON(h, path.Join(target.dir, wantName), s.wanted(), 0o600)
 }
 
-// dropOthers removes the blobs of an earlier bundle of the role, its pack above all, and its signature.
+// dropOthers removes the blobs of an earlier bundle of the role and its signature, and first what is left of its pack.
 func (s *CarryStep) dropOthers(h host.Host, dir string) error {
+	if err := dropPacks(h, dir, s.Bundle.RootDigest); err != nil {
+		return err
+	}
 	keep := map[string]bool{}
-	for _, blob := range s.Bundle.CarriedBlobs(s.pack()) {
+	for _, blob := range s.Bundle.CarriedBlobs() {
 		keep[path.Join(dir, blob.Path())] = true
 	}
 	for _, f := range s.Bundle.LayoutFiles() {

@@ -31,6 +31,7 @@ type FileStep struct {
 	Why     string // one clause for the plan
 
 	written bool // this process wrote it and took its digest on the way
+	gone    bool // only the medium has its content
 }
 
 // fileBefore is a FileStep's begin record.

@@ -33,6 +33,7 @@ func OldDir(role string) string { return path.Join(StateDir, oldName, role) }
 type KeepStep struct {
 	Role   string
 	Record upgradeRecord // written when all is kept
+	pack   *packState    // of the version that is replaced; its secrets are kept here until the new one has proved itself
 }
 
 // keptProgram is one program that is kept.
@@ -96,6 +97,11 @@ func (s *KeepStep) Do(_ context.Context, h host.Host) error {
 	for _, p := range s.Record.Programs {
 		if err := keepFile(h, p.Path, keptProgramPath(s.Role, p.Digest)); err != nil {
 			return fmt.Errorf("keeping %s: %w", p.Path, err)
+		}
+	}
+	if s.pack != nil {
+		if err := writeOpened(h, path.Join(dir, keptRole), s.pack.root, s.pack.kept()); err != nil {
+			return fmt.Errorf("keeping the host pack: %w", err)
 		}
 	}
 	return writeUpgrade(h, s.Record)

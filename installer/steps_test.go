@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"offgrid/bundle/hostpack"
 	"offgrid/installer/host"
 	"offgrid/installer/hosttest"
 )
@@ -327,10 +328,12 @@ func TestAWaitLooksAgainUntilItIsSatisfied(t *testing.T) {
 	}
 }
 
-func TestCarryingLeavesAnOpenableBundleAndNoOtherHostsPack(t *testing.T) {
+func TestCarryingLeavesAnOpenableBundleAndTheOpenedPackOfTheHostAlone(t *testing.T) {
 	h := busyHost(t)
 	b := testBundle(t)
-	s := &CarryStep{Bundle: b, Executable: "/mnt/usb/install", Role: "node", IP: "20.0.0.103", Host: "node01"}
+	s := &CarryStep{Bundle: b, Executable: "/mnt/usb/install", Role: "node", IP: "20.0.0.103", Host: "node01", pack: &packState{role: "node", root: b.RootDigest,
+		pack: &hostpack.Pack{Cluster: "0123456789abcdef0123456789abcdef", Role: "node", Host: "node01", IP: "20.0.0.103"}}}
+	h.Put(t, RoleDir("node")+"/pack-"+strings.Repeat("0", 64)+".json", "an older bundle's opened pack")
 	h.Put(t, RoleDir("node")+"/blobs/sha256/"+strings.Repeat("0", 64), "an older bundle's pack")
 	must(t, applyAll(h, "node", []Step{s}))
 	if h.Get(InstallPath()) != "the installer" || h.Get(RoleDir("node")+"/blobs/sha256/"+strings.Repeat("0", 64)) != "" {
@@ -338,15 +341,15 @@ func TestCarryingLeavesAnOpenableBundleAndNoOtherHostsPack(t *testing.T) {
 	}
 	var modes []string
 	for name, entry := range h.Tree(t) {
-		if strings.Contains(h.Get(name), `"host":"node02"}`) && strings.Contains(name, "blobs") && len(h.Get(name)) < 30 {
-			t.Errorf("%s is another host's pack", name)
+		if strings.Contains(name, "blobs") && strings.Contains(h.Get(name), `"host":"node0`) && len(h.Get(name)) < 30 {
+			t.Errorf("%s is a host pack of the bundle", name)
 		}
-		if h.Get(name) == `{"host":"node01"}` {
-			modes = append(modes, entry[:20])
+		if strings.Contains(name, "/pack-") {
+			modes = append(modes, name+" "+entry[:20])
 		}
 	}
-	if want := []string{"file 0600 root:root "}; !slices.Equal(modes, want) {
-		t.Errorf("this host's pack: %q", modes)
+	if want := []string{RoleDir("node") + "/pack-" + b.RootDigest.Hex() + ".json file 0600 root:root "}; !slices.Equal(modes, want) {
+		t.Errorf("opened packs: %q, want %q", modes, want)
 	}
 	carried, err := openCarried(h.Root + RoleDir("node"))
 	if err != nil || carried != b.RootDigest.String() {

@@ -178,7 +178,7 @@ func (s *Session) planNewUpgrade(ctx context.Context, job *Job, r *RoleJob, in I
 	if rec.Packages, err = s.newerPackages(ctx, r.Plan); err != nil {
 		return err
 	}
-	u.keep = &KeepStep{Role: in.Role, Record: rec}
+	u.keep = &KeepStep{Role: in.Role, Record: rec, pack: old.Roles[0].Input.state}
 	s.count(job, r, u)
 	r.Plan.Upgrade, r.Input.Upgrade = u, u
 	s.upgradePhases(r)

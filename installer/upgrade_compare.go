@@ -114,7 +114,7 @@ func isOfKernel(step Step) bool {
 // count finds out how many bytes the upgrade takes: blobs that are not here yet, and programs that cannot be linked.
 func (s *Session) count(job *Job, r *RoleJob, u *Upgrade) {
 	r.Input.Carry = 0
-	for _, b := range r.Bundle.CarriedBlobs(packName(&r.Bundle.Role, job.Host)) {
+	for _, b := range r.Bundle.CarriedBlobs() {
 		if there, err := host.Exists(s.Host, path.Join(RoleDir(r.Plan.Role), b.Path())); err != nil || !there {
 			r.Input.Carry += b.Size
 		}

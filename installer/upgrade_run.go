@@ -169,7 +169,7 @@ func (s *Session) upgrade(ctx context.Context, journal *Journal, r *RoleJob, out
 
 // asked reports whether the operator brought the old bundle to give the upgrade up, rather than that a resume found it.
 func (s *Session) asked(r *RoleJob) bool {
-	return r.Plan.Bundle == r.Plan.Upgrade.From.Bundle && !strings.HasPrefix(r.Bundle.Path, s.local(StateDir)+"/")
+	return r.Plan.Bundle == r.Plan.Upgrade.From.Bundle && !s.isCarried(r.Bundle)
 }
 
 // ailing are the health lines of the installed version that are not right now.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"offgrid/bundle/progress"
+	"offgrid/installer/host"
 )
 
 // Difference is something on the host that is no longer as it was installed.
@@ -52,18 +53,28 @@ func (s *Session) Verify(ctx context.Context) (Verified, error) {
 	return v, nil
 }
 
+// checkAlone checks a step without what other steps see to.
+func checkAlone(ctx context.Context, h host.Host, step Step) (Status, error) {
+	if c, ok := step.(*CarryStep); ok {
+		return c.checkCarried(ctx, h)
+	}
+	return step.Check(ctx, h)
+}
+
 // verifyStep looks at one step.
 func (s *Session) verifyStep(ctx context.Context, role, phase string, step Step, v *Verified) {
 	v.Checked++
 	line := step.Line()
-	now, err := step.Check(ctx, s.Host)
+	now, err := checkAlone(ctx, s.Host, step)
 	why := now.Why
 	if err != nil {
 		why = err.Error()
 	}
 	if err != nil || now.State != Satisfied {
 		_, dir := step.(*DirStep)
-		v.Differences = append(v.Differences, Difference{Role: role, Step: step.ID(), Object: line.Object, Why: why, Medium: needsMedium(phase) && !dir})
+		f, file := step.(*FileStep)
+		medium := needsMedium(phase) && !dir || file && f.gone
+		v.Differences = append(v.Differences, Difference{Role: role, Step: step.ID(), Object: line.Object, Why: why, Medium: medium})
 	}
 	s.Report.Report(progress.Event{Phase: "verify", Item: line.Object, Kind: progress.Skip, Text: why})
 }

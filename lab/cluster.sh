@@ -21,17 +21,21 @@ bring() {
 	"$lab_root/lab/host" "$1" "$2" "${files[@]}" /root
 }
 
-# install_role ROLE NAME...: on each host at the same time exactly what an operator types there, and the answer to the question.
+# install_role ROLE NAME...: on each host at the same time exactly what an operator types there: the command, the passphrase where
+# the host's SSH key does not open the bundle, and the answer to the question.
 install_options=''
 install_role() {
-	local role=$1 name ip pids=()
+	local role=$1 name ip options pids=()
 	shift
 	for name in "$@"; do
 		ip=$(cat "$(host_dir "$name")/ip")
-		say "$name# ./install --role $role --ip $ip $install_options"
+		options=$install_options
+		is_keyed "$name" || options="$options --passphrase-fd 0"
+		say "$name# ./install --role $role --ip $ip $options"
 		{
 			# shellcheck disable=SC2086 # a list of words
-			echo y | "$lab_root/lab/host" "$name" ./install --role "$role" --ip "$ip" $install_options 2>&1 | sed -u "s/^/$name | /"
+			{ is_keyed "$name" || cat "$lab_state/passphrase"; echo y; } |
+				"$lab_root/lab/host" "$name" ./install --role "$role" --ip "$ip" $options 2>&1 | sed -u "s/^/$name | /"
 		} &
 		pids+=($!)
 	done

@@ -29,7 +29,9 @@ host_new() {
 	install -d -m 700 "$dir/root/root/.ssh"
 	ssh_key
 	install -m 600 "$lab_state/ssh-key.pub" "$dir/root/root/.ssh/authorized_keys"
-	ssh-keygen -q -t ed25519 -N '' -C '' -f "$dir/root/etc/ssh/ssh_host_ed25519_key"
+	host_key "$1"
+	install -m 600 "$lab_state/host-keys/$1" "$dir/root/etc/ssh/ssh_host_ed25519_key"
+	install -m 644 "$lab_state/host-keys/$1.pub" "$dir/root/etc/ssh/ssh_host_ed25519_key.pub"
 	echo "$2" >"$dir/ip"
 	sync -f "$dir/root"
 }

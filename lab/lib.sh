@@ -94,3 +94,24 @@ wait_for() {
 		sleep "$poll"
 	done
 }
+
+# keyed_hosts have their SSH keys in cluster.yaml.
+keyed_hosts='node02 lb01'
+is_keyed() { case " $keyed_hosts " in *" $1 "*) return 0 ;; *) return 1 ;; esac }
+
+# once NAME COMMAND...: makes a file in the lab's state directory, whoever comes first.
+once() {
+	local lock
+	mkdir -p "$lab_state/host-keys"
+	exec {lock}>"$lab_state/once.lock"
+	flock "$lock"
+	[ -e "$lab_state/$1" ] || "${@:2}"
+	exec {lock}>&-
+}
+
+# host_key NAME: the SSH key that the host of that name has, also before it is made: it stands in cluster.yaml.
+host_key() { once "host-keys/$1.pub" ssh-keygen -q -t ed25519 -N '' -C '' -f "$lab_state/host-keys/$1" </dev/null >&2; }
+
+# site_words: the passphrase of the site's bundles, as an operator has it on a paper.
+site_words() { once passphrase write_words; }
+write_words() { (umask 077 && head -c 15 /dev/urandom | base64 >"$lab_state/passphrase"); }

@@ -52,6 +52,9 @@ type Host struct {
 	// Spare is a master or etcd member that is planned for later: it has certificates and packs, load balancers know it, but
 	// the cluster begins without it.
 	Spare bool `yaml:"spare"`
+	// SSHHostKey is a line of /etc/ssh/ssh_host_ed25519_key.pub or ssh_host_rsa_key.pub of the host: its pack then opens there
+	// without the passphrase; "": with the passphrase alone.
+	SSHHostKey string `yaml:"sshHostKey"`
 }
 
 // API is how clients reach the API server.
@@ -174,6 +177,13 @@ type Security struct {
 	ComponentStatusPorts string `yaml:"componentStatusPorts"` // loopback (kubectl get cs works) or off
 	CertCAYears          int    `yaml:"certCAYears"`
 	CertLeafYears        int    `yaml:"certLeafYears"`
+	Packs                string `yaml:"packs"` // PacksSealed or PacksPlain
 	// TrustedKeys are minisign public keys that installers trust besides the one that signs: for the next one, or another site.
 	TrustedKeys []string `yaml:"trustedKeys"`
 }
+
+// Choices of Security.Packs.
+const (
+	PacksSealed = "sealed" // for the site's passphrase and the hosts' SSH keys
+	PacksPlain  = "plain"  // whoever has a bundle has the keys of its hosts
+)

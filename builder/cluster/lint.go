@@ -179,6 +179,10 @@ func (l *linter) security() {
 		l.Wrong(at("security", "componentStatusPorts"), "the profile seed is the tutorial's way, where `kubectl get cs` works: say loopback, or profile: hardened")
 	}
 	l.oneOf(at("security", "componentStatusPorts"), s.ComponentStatusPorts, "loopback", "off")
+	l.oneOf(at("security", "packs"), s.Packs, PacksSealed, PacksPlain)
+	if s.Packs == PacksPlain {
+		l.Warn(at("security", "packs"), "the host packs are not sealed: whoever finds the stick has the private keys of its hosts")
+	}
 	l.between(at("security", "certCAYears"), s.CertCAYears, 1, 30)
 	l.between(at("security", "certLeafYears"), s.CertLeafYears, 1, 30)
 	if s.CertLeafYears > s.CertCAYears {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"offgrid/bundle"
+	"offgrid/bundle/seal"
 )
 
 // joinName is bundle.JoinPack: the name of the pack for hosts that are not listed.
@@ -21,7 +22,7 @@ func (l *linter) hosts() {
 		l.Wrong(at("hosts"), "%d hosts; the limit is %d", len(l.file.Hosts), maxHosts)
 		return
 	}
-	names, ips, members := map[string]int{}, map[string]int{}, map[string]int{}
+	names, ips, members, keys := map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
 	for i, h := range l.file.Hosts {
 		if l.hostName(i, h) {
 			l.unique(names, h.Name, i, "name", "host name")
@@ -30,6 +31,7 @@ func (l *linter) hosts() {
 			l.unique(ips, h.IP, i, "ip", "address")
 		}
 		l.hostRoles(i, h)
+		l.hostKey(i, h, keys)
 		if h.EtcdName == "" {
 			continue
 		}
@@ -82,6 +84,22 @@ func (l *linter) hostIP(i int, h Host) bool {
 // ordinary reports whether an IPv4 address is one that a host can have.
 func ordinary(ip netip.Addr) bool {
 	return !slices.ContainsFunc(special(), func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// hostKey checks the host's SSH key. Two hosts with one key are copies of one disk, and either would open the other's pack.
+func (l *linter) hostKey(i int, h Host, keys map[string]int) {
+	if h.SSHHostKey == "" {
+		return
+	}
+	key, err := seal.ParseHostKey(h.SSHHostKey)
+	switch {
+	case err != nil:
+		l.Wrong(at("hosts", i, "sshHostKey"), "%v", err)
+	case l.file.Security.Packs == PacksPlain:
+		l.Warn(at("hosts", i, "sshHostKey"), "it is of no use: security.packs is plain")
+	default:
+		l.unique(keys, key.Line, i, "sshHostKey", "SSH host key")
+	}
 }
 
 func (l *linter) hostRoles(i int, h Host) {

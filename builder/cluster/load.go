@@ -47,7 +47,7 @@ func defaults() *File {
 		OS: OS{Firewall: "disable", SELinux: "disabled", IPv6: "disable", NTP: NTP{MaxSkewSeconds: 2},
 			DockerLog: Log{MaxSize: "500m", MaxFile: 3}, Kernel: Kernel{Mode: KernelSkip}},
 		Security: Security{Profile: ProfileHardened, BootstrapTTL: "720h", EncryptionAtRest: true, Audit: true, ComponentStatusPorts: "loopback",
-			CertCAYears: 10, CertLeafYears: 2, TrustedKeys: []string{}},
+			CertCAYears: 10, CertLeafYears: 2, Packs: PacksSealed, TrustedKeys: []string{}},
 	}
 }
 

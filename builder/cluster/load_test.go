@@ -33,12 +33,12 @@ func TestTheExampleFileIsTheTutorialsHostTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Host{
-		{"master01", "20.0.0.100", []string{"master", "etcd"}, "etcd01", false},
-		{"master02", "20.0.0.101", []string{"master"}, "", false},
-		{"node01", "20.0.0.103", []string{"node", "etcd"}, "etcd02", false},
-		{"node02", "20.0.0.104", []string{"node", "etcd"}, "etcd03", false},
-		{"lb01", "20.0.0.112", []string{"lb"}, "", false},
-		{"lb02", "20.0.0.113", []string{"lb"}, "", false},
+		{"master01", "20.0.0.100", []string{"master", "etcd"}, "etcd01", false, ""},
+		{"master02", "20.0.0.101", []string{"master"}, "", false, ""},
+		{"node01", "20.0.0.103", []string{"node", "etcd"}, "etcd02", false, ""},
+		{"node02", "20.0.0.104", []string{"node", "etcd"}, "etcd03", false, ""},
+		{"lb01", "20.0.0.112", []string{"lb"}, "", false, ""},
+		{"lb02", "20.0.0.113", []string{"lb"}, "", false, ""},
 	}
 	if !reflect.DeepEqual(f.Hosts, want) {
 		t.Errorf("got %+v", f.Hosts)

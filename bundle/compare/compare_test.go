@@ -97,11 +97,11 @@ func (s *site) image(ref, config string) {
 
 func (s *site) pack(t *testing.T, files ...hostpack.File) {
 	t.Helper()
-	data, err := hostpack.Seal(&hostpack.Pack{Format: bundle.Format, Cluster: s.in.Role.Cluster.ID, Role: bundle.RoleNode, Host: "node01", IP: "20.0.0.103", Files: files})
+	data, err := hostpack.Plain(&hostpack.Pack{Format: bundle.Format, Cluster: s.in.Role.Cluster.ID, Role: bundle.RoleNode, Host: "node01", IP: "20.0.0.103", Files: files})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.in.Packs = map[string][]byte{"node01": data}
+	s.in.Packs = map[string]bundle.PackInput{"node01": data}
 }
 
 func (s *site) open(t *testing.T) *bundle.Bundle {
@@ -119,8 +119,11 @@ func (s *site) open(t *testing.T) *bundle.Bundle {
 }
 
 func unpack(ctx context.Context, b *bundle.Bundle, host string) (*hostpack.Pack, error) {
-	p, _, err := hostpack.Read(ctx, b, host)
-	return p, err
+	x, err := hostpack.Load(ctx, b, host)
+	if err != nil {
+		return nil, err
+	}
+	return x.Open()
 }
 
 // lines compares and writes each change as one line.

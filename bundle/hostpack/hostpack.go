@@ -1,7 +1,7 @@
 // Package hostpack is the part of a bundle that belongs to one host: its private keys, tokens and rendered files.
 //
-// A pack is one blob per host in a role bundle. Sealing and opening happen here and nowhere else; in bundle format 0 a
-// pack is stored as it is.
+// A pack is canonical JSON, and in a role bundle it is sealed: for a key of its own, which is in one small file for each way
+// of opening it, the site's passphrase and the host's SSH host key. Packing, sealing and opening happen here and nowhere else.
 package hostpack
 
 // Pack is what one host needs for one role and no other host may have.

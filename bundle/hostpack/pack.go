@@ -1,10 +1,8 @@
 package hostpack
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
 	"strings"
 
@@ -14,8 +12,8 @@ import (
 // MaxFiles bounds the files of a pack: a host has some dozens.
 const MaxFiles = 1024
 
-// Seal returns the bytes of a pack as a bundle holds them. Format 0 seals nothing: they are canonical JSON.
-func Seal(p *Pack) ([]byte, error) {
+// Marshal returns the canonical JSON of a pack.
+func Marshal(p *Pack) ([]byte, error) {
 	c := *p
 	c.Normalise()
 	if err := c.Validate(); err != nil {
@@ -26,16 +24,16 @@ func Seal(p *Pack) ([]byte, error) {
 		return nil, err
 	}
 	if len(data) > bundle.MaxPackSize {
-		return nil, fmt.Errorf("sealing pack of %q: %d bytes are more than the limit of %d", p.Host, len(data), bundle.MaxPackSize)
+		return nil, fmt.Errorf("packing for %q: %d bytes are more than the limit of %d", p.Host, len(data), bundle.MaxPackSize)
 	}
 	return data, nil
 }
 
-// Unseal reads what Seal wrote.
-func Unseal(data []byte) (*Pack, error) {
+// Unmarshal reads what Marshal wrote.
+func Unmarshal(data []byte) (*Pack, error) {
 	var p Pack
 	if err := bundle.DecodeCanonical(data, &p, bundle.MaxPackSize); err != nil {
-		return nil, fmt.Errorf("opening host pack: %w", err)
+		return nil, fmt.Errorf("reading host pack: %w", err)
 	}
 	if err := p.Validate(); err != nil {
 		return nil, err
@@ -43,36 +41,7 @@ func Unseal(data []byte) (*Pack, error) {
 	return &p, nil
 }
 
-// Read opens the pack of a host and returns it with the digest of its stored bytes. It must be of the bundle's cluster and
-// role and of that host and its address.
-func Read(ctx context.Context, b *bundle.Bundle, host string) (*Pack, bundle.Digest, error) {
-	s, ok := b.PackBlob(host)
-	if !ok {
-		return nil, bundle.Digest{}, fmt.Errorf("opening host pack: the bundle has none for %q, only for %s", host, strings.Join(b.PackHosts(), ", "))
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, s.Digest, err
-	}
-	r, _, err := b.Stored(s.Digest)
-	if err != nil {
-		return nil, s.Digest, err
-	}
-	data, err := io.ReadAll(r)
-	if err = errors.Join(err, r.Close()); err != nil {
-		return nil, s.Digest, err
-	}
-	p, err := Unseal(data)
-	if err != nil {
-		return nil, s.Digest, fmt.Errorf("%s: %w", b.Path, err)
-	}
-	h, _ := b.Role.Host(host)
-	if p.Cluster != b.Role.Cluster.ID || p.Role != b.Role.Role || p.Host != host || p.IP != h.IP {
-		return nil, s.Digest, fmt.Errorf("opening host pack of %q: it is for %s %q (%s) of cluster %s", host, p.Role, p.Host, p.IP, p.Cluster)
-	}
-	return p, s.Digest, nil
-}
-
-// Normalise makes nil lists and contents empty, so that nothing has one form only. Seal does it by itself.
+// Normalise makes nil lists and contents empty, so that nothing has one form only. Marshal does it by itself.
 func (p *Pack) Normalise() {
 	p.Files = append([]File{}, p.Files...)
 	for i := range p.Files {

@@ -28,16 +28,16 @@ func testPack() *Pack {
 	}
 }
 
-func TestAPackComesBackAsItWasSealed(t *testing.T) {
+func TestAPackComesBackAsItWasPacked(t *testing.T) {
 	p := testPack()
-	data, err := Seal(p)
+	data, err := Marshal(p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if p.Files[2].Data != nil {
-		t.Error("Seal changed the caller's pack")
+		t.Error("Marshal changed the caller's pack")
 	}
-	got, err := Unseal(data)
+	got, err := Unmarshal(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestAPackComesBackAsItWasSealed(t *testing.T) {
 	}
 }
 
-func TestAPackWithAFaultIsRefusedWhenSealedAndWhenOpened(t *testing.T) {
+func TestAPackWithAFaultIsRefusedWhenPackedAndWhenRead(t *testing.T) {
 	tests := []struct {
 		name string
 		hack func(*Pack)
@@ -75,16 +75,16 @@ func TestAPackWithAFaultIsRefusedWhenSealedAndWhenOpened(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			p := testPack()
 			test.hack(p)
-			if _, err := Seal(p); err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("Seal: %v, want %q in it", err, test.want)
+			if _, err := Marshal(p); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Marshal: %v, want %q in it", err, test.want)
 			}
 			p.Normalise()
 			data, err := bundle.MarshalCanonical(p)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Unseal(data); err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("Unseal: %v, want %q in it", err, test.want)
+			if _, err := Unmarshal(data); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Unmarshal: %v, want %q in it", err, test.want)
 			}
 		})
 	}
@@ -95,13 +95,13 @@ func TestNoErrorShowsASecret(t *testing.T) {
 	p.Files[1].Data = []byte("TOPSECRET")
 	p.Token.Secret = "TOPSECRET"
 	p.Files[0].Path = "no"
-	if _, err := Seal(p); err == nil || strings.Contains(err.Error(), "TOPSECRET") {
+	if _, err := Marshal(p); err == nil || strings.Contains(err.Error(), "TOPSECRET") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// open writes a bundle with the given pack bytes for master01 and opens it.
-func open(t *testing.T, pack []byte) *bundle.Bundle {
+// open writes a bundle with the given pack for master01 and opens it.
+func open(t *testing.T, pack bundle.PackInput) *bundle.Bundle {
 	t.Helper()
 	var out bytes.Buffer
 	_, err := bundle.Write(t.Context(), &out, bundle.Input{
@@ -110,7 +110,7 @@ func open(t *testing.T, pack []byte) *bundle.Bundle {
 			Cluster: bundle.Cluster{ID: clusterID, Name: "demo", NotBefore: time.Unix(0, 0).UTC()},
 			Hosts:   []bundle.Host{{Name: "master01", IP: "20.0.0.100"}, {Name: "master02", IP: "20.0.0.101"}},
 		},
-		Packs: map[string][]byte{"master01": pack},
+		Packs: map[string]bundle.PackInput{"master01": pack},
 		Open:  func(bundle.Digest) (io.ReadCloser, error) { return nil, fs.ErrNotExist },
 	})
 	if err != nil {
@@ -124,19 +124,31 @@ func open(t *testing.T, pack []byte) *bundle.Bundle {
 	return b
 }
 
-func TestReadGivesThePackOfTheHostAndRefusesAnyOther(t *testing.T) {
-	data, err := Seal(testPack())
+// load puts the pack into a bundle and takes it out again, closed.
+func load(t *testing.T, pack bundle.PackInput) (*Box, error) {
+	t.Helper()
+	return Load(t.Context(), open(t, pack), "master01")
+}
+
+func TestAPlainPackIsReadAsItIsAndAHostWithoutOneIsToldWhoHas(t *testing.T) {
+	pack, err := Plain(testPack())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, digest, err := Read(t.Context(), open(t, data), "master01")
-	if err != nil || p.Host != "master01" || digest != bundle.DigestOf(data) {
-		t.Errorf("pack %+v with digest %s, error %v", p, digest, err)
+	x, err := load(t, pack)
+	if err != nil || x.Sealed {
+		t.Fatalf("sealed: %v, error %v", x.Sealed, err)
 	}
-	_, _, err = Read(t.Context(), open(t, data), "master02")
+	if p, err := x.Open(); err != nil || p.Host != "master01" {
+		t.Errorf("pack %+v, error %v", p, err)
+	}
+	_, err = Load(t.Context(), open(t, pack), "master02")
 	if err == nil || !strings.Contains(err.Error(), `none for "master02", only for master01`) {
 		t.Errorf("a host without a pack: %v", err)
 	}
+}
+
+func TestThePackOfAnotherIsRefused(t *testing.T) {
 	for name, hack := range map[string]func(*Pack){
 		"another host":    func(p *Pack) { p.Host = "master02" },
 		"another role":    func(p *Pack) { p.Role = bundle.RoleEtcd },
@@ -146,19 +158,23 @@ func TestReadGivesThePackOfTheHostAndRefusesAnyOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := testPack()
 			hack(p)
-			data, err := Seal(p)
+			plain, err := Plain(p)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err := Read(t.Context(), open(t, data), "master01"); err == nil || !strings.Contains(err.Error(), "it is for") {
+			x, err := load(t, plain)
+			if err == nil {
+				_, err = x.Open()
+			}
+			if err == nil || !strings.Contains(err.Error(), "it is for") {
 				t.Errorf("error %v", err)
 			}
 		})
 	}
 }
 
-func FuzzUnseal(f *testing.F) {
-	data, err := Seal(testPack())
+func FuzzUnmarshal(f *testing.F) {
+	data, err := Marshal(testPack())
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -166,19 +182,19 @@ func FuzzUnseal(f *testing.F) {
 	f.Add(bytes.Replace(data, []byte(`"token":`), []byte(`"tokem":`), 1))
 	f.Add(bytes.Replace(data, []byte(`"data":""`), []byte(`"data":null`), 1))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := Unseal(data)
+		p, err := Unmarshal(data)
 		if err != nil {
 			return
 		}
-		again, err := Seal(p)
+		again, err := Marshal(p)
 		if err != nil || !bytes.Equal(again, data) {
-			t.Errorf("sealed again it is %q, error %v; was %q", again, err, data)
+			t.Errorf("packed again it is %q, error %v; was %q", again, err, data)
 		}
 	})
 }
 
 func Example() {
-	data, err := Seal(&Pack{Cluster: clusterID, Role: "node", Host: "node01", IP: "20.0.0.103"})
+	data, err := Marshal(&Pack{Cluster: clusterID, Role: "node", Host: "node01", IP: "20.0.0.103"})
 	fmt.Printf("%s%v\n", data, err)
 	// Output:
 	// {"format":0,"cluster":"0123456789abcdef0123456789abcdef","role":"node","host":"node01","ip":"20.0.0.103","files":[]}

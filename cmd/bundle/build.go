@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"offgrid/builder"
+	"offgrid/builder/cluster"
+	"offgrid/bundle/seal"
 	"offgrid/cmd/internal/console"
 )
 
@@ -50,13 +52,19 @@ cluster.yaml. With --unsigned hosts refuse the bundles unless ./install is told
 --allow-unsigned. What is printed last, the fingerprints and the sha256 of the
 installer, belongs on paper: the hosts are compared with it.
 
-In this release bundles hold the private keys of their hosts in the clear: dist/
-is readable by its owner only, and the stick must be guarded like the keys.
+What is secret in the bundles (private keys, tokens) is sealed for the site's
+passphrase, and for the SSH keys of the hosts whose sshHostKey is in
+cluster.yaml. The first build asks for a passphrase, twice; without a terminal
+and without a flag it makes one of six words and shows it once: write it down, it
+is kept nowhere. Packs are sealed once and kept in pki/sealed; a build in which
+one has changed asks for the same passphrase again. With security.packs: plain
+in cluster.yaml nothing is sealed.
 
-With --json: dist, since, renewal, locked (it locked first), unchanged, signer
-(key, id, fingerprint, own: it is the site's own; null when unsigned), bundles
-(role, path, root, fingerprint, size, hosts, install) and files (name, size,
-sha256).
+With --json: dist, since, renewal, locked (it locked first), unchanged, packs
+(sealed or plain), sealed (how many packs were sealed now), passphrase (only when
+one was made), signer (key, id, fingerprint, own: it is the site's own; null when
+unsigned), bundles (role, path, root, fingerprint, size, hosts, install) and
+files (name, size, sha256).
 
 ` + exitText
 
@@ -70,6 +78,7 @@ func newBuild(a *app) *cobra.Command {
   bundle build --dir mysite --mirrors cn --parallel 8
   bundle build --sign /media/safe/minisign.key
   bundle build --since old/dist      # after bundle lock: a patch release
+  bundle build --passphrase-file words.txt
   bundle pki renew --expiring 90 && bundle build --renewal`,
 		Args: atMost(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -86,6 +95,8 @@ func newBuild(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&o.Best, "best", false, "compress as small as can be: for a stick that is made once and copied often")
 	cmd.Flags().BoolVar(&o.SingleFile, "single-file", false, "also write install-ROLE: installer and bundle in one executable")
 	a.signFlags(cmd, &o.Sign)
+	cmd.Flags().BoolVar(&o.Passphrases.New, "new-passphrase", false, "take another passphrase than before, and seal everything anew")
+	a.passphraseFlags(cmd)
 	a.fetchFlags(cmd)
 	cmd.Flags().StringVar(&a.installer, "installer", "", "installer to put into dist/ (default: the program install beside this one)")
 	cmd.MarkFlagFilename("installer")
@@ -98,6 +109,9 @@ const bestMemory = 128 << 20
 func (a *app) build(ctx context.Context, what builder.BuildOptions) error {
 	if what.Best {
 		debug.SetMemoryLimit(bestMemory)
+	}
+	if err := a.secretFlags("bundle build"); err != nil {
+		return err
 	}
 	o, err := a.site()
 	if err != nil {
@@ -114,12 +128,22 @@ func (a *app) build(ctx context.Context, what builder.BuildOptions) error {
 		return err
 	}
 	defer site.Close()
+	made := ""
+	what.Passphrases.WorkFactor = a.workFactor
+	what.Passphrases.Ask = a.askForPacks
+	what.Passphrases.Made = func(p seal.Passphrase) {
+		made = p.Reveal()
+		a.showMade(made)
+	}
 	result, err := site.Build(ctx, what)
 	if err != nil {
 		return err
 	}
 	a.sayBuild(result)
-	return a.printJSON(result)
+	return a.printJSON(struct {
+		*builder.BuildResult
+		Passphrase string `json:"passphrase,omitempty"` // that was made; it is kept nowhere
+	}{result, made})
 }
 
 // findInstaller returns the path of the installer: the flag's, or the one beside this program.
@@ -151,7 +175,11 @@ func (a *app) sayBuild(r *builder.BuildResult) {
 	if r.Unchanged {
 		a.console.Say("Nothing has changed: %s is as it was.", r.Dist)
 	}
-	a.console.Say("Copy %s to a stick. It holds the private keys of these hosts in the clear: guard it as you would guard the keys.", r.Dist)
+	if r.Packs == cluster.PacksPlain {
+		a.console.Say("Copy %s to a stick. The host packs are PLAIN (security.packs in cluster.yaml): whoever has the stick has the private keys of these hosts.", r.Dist)
+	} else {
+		a.console.Say("Copy %s to a stick. Its secrets are sealed: they open with the site's passphrase, and on hosts whose sshHostKey is in cluster.yaml without it.", r.Dist)
+	}
 	a.saySigner(r)
 	if r.Renewal || r.Since != "" {
 		a.console.Say("On one host after the other, as root: ./install --role ROLE --ip IP. First etcd, one member after the other, then masters, then nodes.")

@@ -132,8 +132,11 @@ func difference(c compare.Change) string {
 
 // unpack opens a pack for comparing.
 func unpack(ctx context.Context, b *bundle.Bundle, host string) (*hostpack.Pack, error) {
-	p, _, err := hostpack.Read(ctx, b, host)
-	return p, err
+	x, err := hostpack.Load(ctx, b, host)
+	if err != nil || x.Sealed {
+		return nil, err
+	}
+	return x.Open()
 }
 
 // trouble turns what kept two bundles from being compared into a refusal: 1 is taken.

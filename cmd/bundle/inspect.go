@@ -126,7 +126,7 @@ func (a *app) sayHosts(b *bundle.Bundle) {
 	for _, h := range b.Role.Hosts {
 		has := "-"
 		if secrets[h.Name] {
-			has = "aboard"
+			has = packState(b, h.Name)
 		}
 		roles := commas(h.Roles)
 		if h.Spare {
@@ -135,10 +135,24 @@ func (a *app) sayHosts(b *bundle.Bundle) {
 		rows = append(rows, []string{h.Name, h.IP, roles, has})
 	}
 	if secrets[bundle.JoinPack] {
-		rows = append(rows, []string{"any other", "in " + commas(b.Role.Cluster.JoinCIDRs), bundle.RoleNode, "joins"})
+		rows = append(rows, []string{"any other", "in " + commas(b.Role.Cluster.JoinCIDRs), bundle.RoleNode, packState(b, bundle.JoinPack)})
 	}
 	a.console.Say("")
 	a.console.Table([]string{"HOST", "IP", "ROLES", "KEYS"}, rows)
+}
+
+// packState says whether a host's keys can be read by whoever has the bundle.
+func packState(b *bundle.Bundle, host string) string {
+	p, ok := b.Pack(host)
+	switch {
+	case !ok:
+		return "not here"
+	case !p.Sealed:
+		return "PLAIN"
+	case p.SSHHostKey.Digest.IsZero():
+		return "sealed: passphrase"
+	}
+	return "sealed: passphrase or SSH host key"
 }
 
 func (a *app) sayContent(b *bundle.Bundle) {

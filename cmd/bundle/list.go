@@ -20,10 +20,11 @@ func newList(a *app) *cobra.Command {
 		Short: "List what a bundle places on its hosts",
 		Long: `List every file, directory and link that the bundle's role places, with mode,
 owner and size, and for each host the files that it alone gets. Secret files are
-marked; their content is never shown. Of a site file --role says which one.
+marked; their content is never shown. What is in a sealed host pack cannot be
+listed: it is one line. Of a site file --role says which one.
 
 With --json: a list of host (left out: every host), path, type (file, dir,
-link), mode, owner, size, from (artifact, or a link's target) and secret.
+link, pack), mode, owner, size, from (artifact, or a link's target) and secret.
 
 ` + exitText,
 		Example:           "  bundle list dist/etcd.bundle",
@@ -39,7 +40,7 @@ link), mode, owner, size, from (artifact, or a link's target) and secret.
 type placed struct {
 	Host   string `json:"host,omitempty"` // "": on every host of the role
 	Path   string `json:"path"`
-	Type   string `json:"type"` // "file", "dir" or "link"
+	Type   string `json:"type"` // "file", "dir", "link" or "pack": all that a sealed host pack places
 	Mode   string `json:"mode,omitempty"`
 	Owner  string `json:"owner,omitempty"` // "root:root"
 	Size   int64  `json:"size"`
@@ -56,7 +57,16 @@ func (a *app) list(ctx context.Context, path, role string) error {
 	defer b.Close()
 	all := common(b)
 	for _, host := range b.PackHosts() {
-		pack, _, err := hostpack.Read(ctx, b, host)
+		box, err := hostpack.Load(ctx, b, host)
+		if err != nil {
+			return err
+		}
+		if box.Sealed {
+			p, _ := b.Pack(host)
+			all = append(all, placed{Host: host, Path: "(sealed)", Type: "pack", Size: p.Data.Size, From: "host pack, opens with " + waysOf(box), Secret: true})
+			continue
+		}
+		pack, err := box.Open()
 		if err != nil {
 			return err
 		}
@@ -88,6 +98,14 @@ func (a *app) list(ctx context.Context, path, role string) error {
 	}
 	a.console.Table([]string{"HOST", "MODE", "OWNER", "SIZE", "PATH", "FROM"}, rows)
 	return nil
+}
+
+// waysOf says what opens a sealed pack.
+func waysOf(x *hostpack.Box) string {
+	if x.HostKey == "" {
+		return "the passphrase"
+	}
+	return "the passphrase or the host's " + x.HostKey + " key"
 }
 
 // common lists what every host of the role gets.

@@ -8,9 +8,12 @@ import (
 	"syscall"
 )
 
-func main() {
+func main() { process(0) }
+
+// process is the whole process. A work factor of 0 is the right one; tests have no time for it.
+func process(workFactor int) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:], deps{in: os.Stdin, out: os.Stdout, err: os.Stderr, workFactor: workFactor})
 	stop()
 	os.Exit(code)
 }

@@ -24,7 +24,7 @@ func newPKI(a *app) *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(newPKIShow(a), newPKIRenew(a), newPKIRotate(a))
+	cmd.AddCommand(newPKIShow(a), newPKIRenew(a), newPKIRotate(a), newPKILock(a), newPKIUnlock(a))
 	return cmd
 }
 
@@ -35,7 +35,7 @@ func newPKIShow(a *app) *cobra.Command {
 		Long: `List the certificates in pki/: the authorities and each host's, what for, until
 when and how many days that are. Those with fewer than 90 days left are marked.
 Nothing is made or changed. What kubelets get from the cluster is not here: they
-renew it themselves.
+renew it themselves. It works while the private keys are locked, too.
 
 With --json: a list of path, host, name, subject, issuer, ca, names, notBefore,
 notAfter, days and state (ok, soon, expired, early).
@@ -62,6 +62,9 @@ func (a *app) showPKI(now time.Time) error {
 	} else if step > 0 {
 		a.console.Say("The authorities are being changed: step %d of 3.", step)
 		a.sayStep(step)
+	}
+	if builder.PKILocked(a.dir) {
+		a.console.Say("The private keys are locked: `bundle pki unlock` gives them back. Certificates can be seen all the same.")
 	}
 	ending := 0
 	var rows [][]string

@@ -3,10 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"offgrid/builder"
+	"offgrid/bundle"
 )
 
 func newPush(a *app) *cobra.Command {
@@ -20,9 +23,9 @@ REGISTRY may then be left out). Do so before nodes are installed: with
 images.registry set, bundles carry no images. What the store lacks is fetched.
 
 With FILE: put these bundles there as OCI artifacts, offgrid/SITE/ROLE:SERIAL,
-unchanged: their fingerprints stay. In this release bundles hold the private
-keys of their hosts in the clear, and whoever may read the registry then has
-them: that must be agreed to with --with-keys.
+unchanged: their fingerprints stay. Bundles whose host packs are plain hold the
+private keys of their hosts in the clear, and whoever may read the registry then
+has them: that must be agreed to with --with-keys.
 
 A login is taken from docker's or podman's (docker login, podman login).
 
@@ -30,7 +33,7 @@ With --json: a list of ref, digest and source.
 
 ` + exitText,
 		Example: `  bundle push registry.site.example:5000
-  bundle push registry.site.example:5000 dist/*.bundle --with-keys`,
+  bundle push registry.site.example:5000 dist/*.bundle`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o := builder.PushOptions{PlainHTTP: plain}
 			if len(args) > 0 {
@@ -44,7 +47,7 @@ With --json: a list of ref, digest and source.
 	}
 	a.fetchFlags(cmd)
 	cmd.Flags().BoolVar(&plain, "plain-http", false, "the registry has no TLS: what is pushed can be read and changed on its way")
-	cmd.Flags().BoolVar(&keys, "with-keys", false, "push bundles although they hold private keys in the clear")
+	cmd.Flags().BoolVar(&keys, "with-keys", false, "push bundles although they hold private keys in the clear (security.packs: plain)")
 	return cmd
 }
 
@@ -66,14 +69,18 @@ func (a *app) pushImages(ctx context.Context, o builder.PushOptions) error {
 }
 
 func (a *app) pushBundles(ctx context.Context, o builder.PushOptions, paths []string, keys bool) error {
-	if !keys {
-		return &refusal{errors.New("bundles hold the private keys of their hosts in the clear: whoever may read the registry would have them"),
-			"push them with --with-keys if only those who may have the keys can read it; images alone need no file: `bundle push REGISTRY`"}
-	}
 	var all []builder.PushedRef
 	for _, path := range paths {
 		if _, err := named(path); err != nil {
 			return err
+		}
+		plain, err := hasPlainPack(path)
+		if err != nil {
+			return err
+		}
+		if plain && !keys {
+			return &refusal{fmt.Errorf("%s holds the private keys of its hosts in the clear: whoever may read the registry would have them", path),
+				"build it with security.packs: sealed in cluster.yaml, or push it with --with-keys if only those who may have the keys can read it; images alone need no file: `bundle push REGISTRY`"}
 		}
 		pushed, err := builder.PushBundle(ctx, path, o)
 		if err != nil {
@@ -82,6 +89,19 @@ func (a *app) pushBundles(ctx context.Context, o builder.PushOptions, paths []st
 		all = append(all, pushed...)
 	}
 	return a.sayPushed(all)
+}
+
+// hasPlainPack reports whether a bundle in the file holds secrets that are not sealed.
+func hasPlainPack(path string) (plain bool, err error) {
+	all, err := bundle.OpenAll(path)
+	for _, b := range all {
+		plain = plain || slices.ContainsFunc(b.PackHosts(), func(host string) bool {
+			p, ok := b.Pack(host)
+			return ok && !p.Sealed
+		})
+		err = errors.Join(err, b.Close())
+	}
+	return plain, err
 }
 
 func (a *app) sayPushed(all []builder.PushedRef) error {

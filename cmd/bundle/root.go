@@ -17,20 +17,28 @@ import (
 	"offgrid/builder"
 	"offgrid/bundle"
 	"offgrid/cmd/internal/console"
+	"offgrid/cmd/internal/passphrase"
 	"offgrid/cmd/internal/version"
 	"offgrid/manifests"
 )
 
+// deps is what the commands have of the process. Tests put something else in its place.
+type deps struct {
+	in         io.Reader
+	out, err   io.Writer
+	workFactor int // of scrypt; 0: as much as is right
+}
+
 // run is main without the process: tests call it.
-func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
+func run(ctx context.Context, args []string, d deps) int {
 	asJSON := slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
-	c := console.New(console.Options{Program: "bundle", In: in, Out: out, Err: errOut, JSON: asJSON})
+	c := console.New(console.Options{Program: "bundle", In: d.in, Out: d.out, Err: d.err, JSON: asJSON})
 	defer c.Close()
-	root := newRoot(&app{console: c, out: out})
+	root := newRoot(&app{console: c, out: d.out, workFactor: d.workFactor})
 	root.SetArgs(args)
-	root.SetIn(in)
-	root.SetOut(out)
-	root.SetErr(errOut)
+	root.SetIn(d.in)
+	root.SetOut(d.out)
+	root.SetErr(d.err)
 	err := root.ExecuteContext(ctx)
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", errInterrupted, err)
@@ -59,6 +67,9 @@ type app struct {
 	attempts  int
 	command   string // that was typed: "bundle lock"
 	stall     time.Duration
+
+	secret     passphrase.Source
+	workFactor int // of scrypt; 0: as much as is right
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -103,6 +114,13 @@ func narrowHelp(root *cobra.Command) {
 func (a *app) siteFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&a.dir, "dir", "d", ".", "site directory: cluster.yaml, bundle.lock, pki/ and dist/")
 	cmd.MarkFlagDirname("dir")
+}
+
+// passphraseFlags adds the flags that say where a passphrase is.
+func (a *app) passphraseFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&a.secret.File, "passphrase-file", "", passphrase.FileHelp)
+	cmd.Flags().IntVar(&a.secret.FD, "passphrase-fd", passphrase.None, passphrase.FDHelp)
+	cmd.MarkFlagFilename("passphrase-file")
 }
 
 func (a *app) storeFlag(cmd *cobra.Command) {

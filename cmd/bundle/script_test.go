@@ -19,8 +19,11 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"bundle": main})
+	testscript.Main(m, map[string]func(){"bundle": quickMain})
 }
+
+// quickMain is main with scrypt made cheap: a second and 256 MiB for every host pack would be the most of every script.
+func quickMain() { process(2) }
 
 // tinyKey is the key of every upstream here.
 var tinyKey = sync.OnceValue(upstreamtest.NewKey)
@@ -235,7 +238,7 @@ func TestASignalEndsTheCommandWithItsOwnCode(t *testing.T) {
 		cancel()
 	}()
 	var out, errOut bytes.Buffer
-	code := run(ctx, []string{"lock", "--dir", dir, "--catalogue", filepath.Join(dir, "catalogue.yaml"), "--store", filepath.Join(dir, "store")}, strings.NewReader(""), &out, &errOut)
+	code := run(ctx, []string{"lock", "--dir", dir, "--catalogue", filepath.Join(dir, "catalogue.yaml"), "--store", filepath.Join(dir, "store")}, deps{in: strings.NewReader(""), out: &out, err: &errOut})
 	if code != 130 || !strings.Contains(errOut.String(), "interrupted") {
 		t.Errorf("exit code %d, stderr %q; want 130 and \"interrupted\"", code, &errOut)
 	}

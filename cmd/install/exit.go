@@ -114,6 +114,9 @@ func judgeCommand(err error) (verdict, bool) {
 	case errors.As(err, &answer):
 		return verdict{exitRefused, []string{"add --yes to go on without being asked"}}, true
 	}
+	if help := passphraseHints(err); help != nil {
+		return verdict{exitRefused, help}, true
+	}
 	return verdict{}, false
 }
 

@@ -23,7 +23,8 @@ func (a *app) newPlan() *cobra.Command {
 		Use:   "plan",
 		Short: "Show what would be done and change nothing",
 		Long: `Look at this host and show everything that speaks against the installation, and every step that it
-would take. Nothing is changed. + is a step with work, = is right already, ? depends on other hosts.
+would take. Nothing is changed. What the steps are depends on what is sealed in the bundle: the
+passphrase is asked for as at the installation. + is a step with work, = is right already, ? depends on other hosts.
 
 ` + exitText,
 		Example: "  ./install plan --role node --ip 20.0.0.103",
@@ -43,7 +44,7 @@ func (a *app) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	req, err := a.request()
+	req, err := a.request(ctx)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,9 @@ import (
 
 	"offgrid/bundle"
 	"offgrid/bundle/progress"
+	"offgrid/bundle/seal"
 	"offgrid/cmd/internal/console"
+	"offgrid/cmd/internal/passphrase"
 	"offgrid/cmd/internal/version"
 	"offgrid/installer"
 	"offgrid/installer/host"
@@ -32,6 +34,8 @@ type deps struct {
 	executable func() (string, error)
 	trusted    string         // the block of keys that the build has put into this program
 	patience   *time.Duration // nil: as long as it takes
+	// secret reads what is typed at a terminal without showing it; nil: from in, when that is one.
+	secret func(context.Context) (string, error)
 }
 
 // patience is the longest that a run waits for one thing that this host does by itself.
@@ -40,7 +44,7 @@ const patience = 5 * time.Minute
 // run is main without the process: tests call it.
 func run(ctx context.Context, args []string, d deps) int {
 	asJSON := slices.Contains(args, "--json") || slices.Contains(args, "--json=true")
-	c := console.New(console.Options{Program: "install", In: d.in, Out: d.out, Err: d.err, JSON: asJSON})
+	c := console.New(console.Options{Program: "install", In: d.in, Out: d.out, Err: d.err, JSON: asJSON, Secret: d.secret})
 	defer c.Close()
 	a := &app{deps: d, console: c}
 	root := a.newRoot()
@@ -75,6 +79,9 @@ type app struct {
 	older    bool
 
 	tokenFile string
+	secretAt  passphrase.Source
+	words     seal.Passphrase // that secretAt gave
+	asked     int             // passphrases at the terminal
 	yes       bool
 	plan      bool
 	// onlyRenewal refuses bundles that are more than renewals.
@@ -95,7 +102,7 @@ func (a *app) session(unattended bool) (*installer.Session, error) {
 	if a.patience != nil {
 		s.Patience = *a.patience
 	}
-	s.Unattended, s.DrainTimeout = unattended, a.drain
+	s.Unattended, s.DrainTimeout, s.Passphrase = unattended, a.drain, a.passphrase
 	s.Reboot, s.Kernel = a.reboot, a.kernel
 	s.AllowOlder = a.older
 	if s.Trust, err = a.trust(); err != nil {
@@ -137,6 +144,10 @@ The bundle is what --bundle names, or the one behind this program in its own fil
 ROLE.bundle or site.bundle beside it. Without --role the roles are those of the cluster file for the
 address whose bundles are here; without --ip the address is the one of this host that is in the
 cluster file. Hosts may be installed in any order: what waits for others goes on by itself.
+
+What is secret in a bundle is sealed. Where the bundle was built for this host's SSH key it opens by
+itself; else the site's passphrase is asked for, once per run. Without a terminal it comes from
+--passphrase-file or --passphrase-fd. Everything after the installation asks nobody.
 
 ` + exitText,
 		Example: `  ./install --role etcd --ip 20.0.0.100     # one role
@@ -186,14 +197,20 @@ func (a *app) requestFlags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&a.bundle, "bundle", "", "bundle, or directory with bundles")
 	cmd.Flags().StringVar(&a.tokenFile, "token-file", "", "file with a token of ./install token, for a node whose own has expired; - is standard input")
 	a.trustFlags(cmd)
+	cmd.Flags().StringVar(&a.secretAt.File, "passphrase-file", "", passphrase.FileHelp)
+	cmd.Flags().IntVar(&a.secretAt.FD, "passphrase-fd", passphrase.None, passphrase.FDHelp)
 	a.kernelFlags(cmd)
 	cmd.MarkFlagFilename("bundle", "bundle")
+	cmd.MarkFlagFilename("passphrase-file")
 	cmd.RegisterFlagCompletionFunc("role", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return installer.RoleOrder(), cobra.ShellCompDirectiveNoFileComp
 	})
 }
 
-func (a *app) request() (installer.Request, error) {
+func (a *app) request(ctx context.Context) (installer.Request, error) {
+	if err := a.readWords(ctx); err != nil {
+		return installer.Request{}, err
+	}
 	token, err := a.readToken(a.tokenFile)
 	return installer.Request{Roles: a.roles, IP: a.ip, Bundle: a.bundle, Token: token}, err
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -35,7 +36,9 @@ type scriptSite struct {
 
 // Scripts type what an operator would type, on hosts made of directories:
 //
-//	install HOST CODE [-in ANSWER] [-as PROGRAM] ARG...   ./install ARG... on that host; it must end with CODE
+//	install HOST CODE [-in ANSWER] [-as PROGRAM] [-types WORDS,WORDS | -noterminal] ARG...
+//	    ./install ARG... on that host; it must end with CODE. ANSWER comes from standard input, WORDS (the right ones) are
+//	    typed at the terminal when a passphrase is asked for
 //	host HOST VERB ...                      changes or looks at a host: put, has, hasnot, unchanged, foreign
 //	spoil FILE flip|cut|format|arch         damages a bundle, or makes it another one
 //	parts FILE TO SIZE                      writes a file in parts of SIZE bytes, with its recovery record
@@ -105,7 +108,7 @@ func installCommand(ts *testscript.TestScript, _ bool, args []string) {
 	args = args[2:]
 	var in io.Reader = strings.NewReader("")
 	if len(args) > 1 && args[0] == "-in" {
-		in, args = strings.NewReader(args[1]+"\n"), args[2:]
+		in, args = strings.NewReader(strings.ReplaceAll(args[1], `\n`, "\n")+"\n"), args[2:]
 	}
 	program := sitetest.Installer
 	if len(args) > 1 && args[0] == "-as" {
@@ -117,8 +120,28 @@ func installCommand(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	wait := time.Duration(0)
+	typed := []string{sitetest.Words} // at a terminal
+	for len(args) > 1 && args[0] == "-types" {
+		typed, args = strings.Split(args[1], ","), args[2:]
+	}
+	secret := func(context.Context) (string, error) {
+		if len(typed) == 0 {
+			return "", io.EOF
+		}
+		line := typed[0]
+		typed = typed[1:]
+		return line, nil
+	}
+	if len(args) > 0 && args[0] == "-noterminal" {
+		secret, args = nil, args[1:]
+	}
+	for i := range args {
+		if args[i] == "--passphrase-file" && i+1 < len(args) && args[i+1] != "-" {
+			args[i+1] = ts.MkAbs(args[i+1])
+		}
+	}
 	code := run(context.Background(), args, deps{in: in, out: ts.Stdout(), err: ts.Stderr(), host: h, root: h.Root, now: s.Now, probe: s.Probe,
-		executable: func() (string, error) { return program, nil }, patience: &wait, trusted: s.block})
+		executable: func() (string, error) { return program, nil }, patience: &wait, trusted: s.block, secret: secret})
 	if code != want {
 		ts.Fatalf("exit code %d, want %d", code, want)
 	}
@@ -179,6 +202,8 @@ func hostCommand(ts *testscript.TestScript, neg bool, args []string) {
 		serial, err := strconv.ParseInt(args[4], 10, 64)
 		ts.Check(err)
 		s.Bring(nilTB{ts: ts}, sitetest.Versions{Kube: args[2], Etcd: args[3], Serial: serial})
+	case "nosecrets": // ROLE: what was carried of it holds no private key
+		noSecrets(ts, h, args[2])
 	case "boot":
 		h.Boot(nilTB{ts: ts})
 	case "panics":
@@ -193,6 +218,25 @@ func hostCommand(ts *testscript.TestScript, neg bool, args []string) {
 		s.before[args[0]] = h.Tree(nilTB{ts: ts})
 	default:
 		ts.Fatalf("unknown verb %q", args[1])
+	}
+}
+
+// noSecrets insists that no file below the state directory holds a private key.
+func noSecrets(ts *testscript.TestScript, h *hosttest.Host, role string) {
+	seen := 0
+	ts.Check(filepath.WalkDir(filepath.Join(h.Root, installer.StateDir), func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		seen++
+		data, err := os.ReadFile(name)
+		if bytes.Contains(data, []byte("PRIVATE KEY")) || bytes.Contains(data, []byte("UFJJVkFURSBLRVk")) || strings.Contains(name, "pack-") {
+			ts.Fatalf("%s holds a private key", name)
+		}
+		return err
+	}))
+	if seen < 3 {
+		ts.Fatalf("%s: only %d files are carried", role, seen)
 	}
 }
 

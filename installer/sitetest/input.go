@@ -63,7 +63,7 @@ func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest
 	slices.SortFunc(r.index.Packages, func(a, b bundle.Package) int { return cmp.Compare(a.Name, b.Name) })
 	slices.Sort(r.index.Modules)
 	slices.SortFunc(r.index.Dirs, func(a, b bundle.Dir) int { return cmp.Compare(a.Path, b.Path) })
-	packs := map[string][]byte{}
+	packs := map[string]bundle.PackInput{}
 	for _, h := range s.Table {
 		if slices.Contains(h.Roles, role) {
 			packs[h.Name] = s.pack(t, role, h)
@@ -226,7 +226,7 @@ func (s *Site) nodeRole(r *roleInput) {
 }
 
 // pack makes a host's pack as a build does.
-func (s *Site) pack(t testing.TB, role string, h bundle.Host) []byte {
+func (s *Site) pack(t testing.TB, role string, h bundle.Host) bundle.PackInput {
 	t.Helper()
 	p := &hostpack.Pack{Format: bundle.Format, Cluster: Cluster, Role: role, Host: h.Name, IP: h.IP}
 	add := func(path string, mode uint32, owner string, secret bool, data []byte) {
@@ -263,9 +263,5 @@ func (s *Site) pack(t testing.TB, role string, h bundle.Host) []byte {
 		p.Files = append(p.Files, keepalived())
 	}
 	slices.SortFunc(p.Files, func(a, b hostpack.File) int { return cmp.Compare(a.Path, b.Path) })
-	data, err := hostpack.Seal(p)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
+	return s.seal(t, p)
 }

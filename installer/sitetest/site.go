@@ -41,7 +41,8 @@ type Site struct {
 	vip     string                  // address that load balancers hold; "" on a site without
 	faults  map[string]bool         // of the pods
 	pki     *pki
-	objects map[string]string // of the cluster: what kubectl applied, by name
+	sealed  map[string]bundle.PackInput // host packs by what is in them
+	objects map[string]string           // of the cluster: what kubectl applied, by name
 	time    time.Time
 }
 
@@ -103,7 +104,7 @@ func newSite(t testing.TB, table []bundle.Host, vip string) *Site {
 
 func makeSite(t testing.TB, table []bundle.Host, vip string, kernel *Kernel) *Site {
 	t.Helper()
-	s := &Site{kernel: kernel, Hosts: map[string]*hosttest.Host{}, Table: table, vip: vip, faults: map[string]bool{}, dir: t.TempDir(), stick: First(), objects: map[string]string{},
+	s := &Site{kernel: kernel, Hosts: map[string]*hosttest.Host{}, Table: table, vip: vip, faults: map[string]bool{}, dir: t.TempDir(), stick: First(), objects: map[string]string{}, sealed: map[string]bundle.PackInput{},
 		time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
 	var err error
 	if s.Key, err = signature.Generate(); err != nil {
@@ -175,7 +176,7 @@ func (s *Site) Replace(t testing.TB, ip string) {
 // Session is an installer on the host with that address.
 func (s *Site) Session(ip string) *installer.Session {
 	h := s.Hosts[ip]
-	return &installer.Session{Host: h, Root: h.Root, Executable: Installer, Version: "0.1.0", Now: s.Now, Probe: s.Probe,
+	return &installer.Session{Host: h, Root: h.Root, Executable: Installer, Version: "0.1.0", Now: s.Now, Probe: s.Probe, Passphrase: Passphrase,
 		Trust: bundle.Trust{Keys: []signature.PublicKey{s.Key.Public()}}}
 }
 
@@ -185,6 +186,7 @@ func (s *Site) host(t testing.TB, planned bundle.Host) *hosttest.Host {
 	h := hosttest.New(t)
 	h.Put(t, Installer, "the installer")
 	h.Put(t, "/usr/sbin/ipset", "")
+	h.Put(t, "/etc/ssh/ssh_host_ed25519_key", privateHostKey(t, planned.Name))
 	for name, text := range map[string]string{
 		"/etc/os-release": "NAME=\"CentOS Linux\"\nVERSION_ID=\"7\"\nID=\"centos\"\nPRETTY_NAME=\"CentOS Linux 7 (Core)\"\n",
 		"/proc/cpuinfo":   "processor\t: 0\nprocessor\t: 1\n",

@@ -34,6 +34,9 @@ func prepare(dir string, now time.Time) error {
 	case isOpen(info):
 		return &Problems{Dir: dir, Items: []Problem{{"", "other users of this machine can read it; run: chmod -R go= " + dir}}}
 	}
+	if Locked(dir) {
+		return &LockedError{dir}
+	}
 	if err := finish(dir); err != nil {
 		return fmt.Errorf("bringing a renewal to its end that was cut off: %w", err)
 	}

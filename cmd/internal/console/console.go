@@ -6,6 +6,7 @@ package console
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -25,6 +26,8 @@ type Options struct {
 	In       io.Reader
 	Out, Err io.Writer
 	JSON     bool // results, progress and errors are JSON
+	// Secret reads a line without showing it; nil: from In, when that is a terminal.
+	Secret func(ctx context.Context) (string, error)
 }
 
 // Console is one conversation. Its methods may be called from several goroutines.
@@ -35,6 +38,7 @@ type Console struct {
 	width   int  // of Out in cells; 0: it is no terminal, and nobody minds long lines
 	errs    int  // of Err, the same way
 	in      *bufio.Reader
+	secret  func(context.Context) (string, error) // nil: nobody can be asked
 
 	mu  sync.Mutex // guards the writers and what is drawn, so that bars and lines do not mix
 	out io.Writer
@@ -45,7 +49,10 @@ type Console struct {
 
 // New makes a Console. Close it before the process ends.
 func New(o Options) *Console {
-	c := &Console{program: o.Program, json: o.JSON, in: bufio.NewReader(o.In), out: o.Out, err: o.Err}
+	c := &Console{program: o.Program, json: o.JSON, in: bufio.NewReader(o.In), out: o.Out, err: o.Err, secret: o.Secret}
+	if c.secret == nil {
+		c.secret = hidden(o.In)
+	}
 	width, height, tty := terminal(o.Err)
 	c.width, c.errs = columns(o.Out), columns(o.Err)
 	c.color = tty && os.Getenv("NO_COLOR") == "" && !o.JSON
