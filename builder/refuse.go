@@ -51,9 +51,12 @@ func Refused(err error) bool {
 	return false
 }
 
-// secretHints say how to go on where a passphrase is wanted.
+// secretHints say how to go on where a key or a passphrase is wanted.
 func secretHints(err error) []string {
+	var signing *SigningError
 	switch {
+	case errors.As(err, &signing):
+		return signing.hints()
 	case errors.As(err, new(*NoPassphraseError)):
 		return []string{"type it: add --passphrase-file FILE (- is standard input) or --passphrase-fd N; if nobody knows it any more: --new-passphrase seals everything anew, " +
 			"and what was carried to the site before opens with the old one only"}
@@ -89,11 +92,8 @@ func Hints(err error) []string {
 		baseline  *BaselineError
 		notLocked *NotLockedError
 		since     *SinceError
-		signing   *SigningError
 	)
 	switch {
-	case errors.As(err, &signing):
-		return signing.hints()
 	case errors.As(err, &since):
 		return []string{"name what the hosts have now: the old dist/, or a whole ROLE.bundle or site.bundle of it; without --since whole bundles are built"}
 	case errors.As(err, &packages):

@@ -265,7 +265,7 @@ func TestASignatureIsCarriedAndLookedAtAgain(t *testing.T) {
 	k := newKey(t)
 	dir := &dirTarget{dir: t.TempDir()}
 	b := mustOpen(t, newSample(t).signed(t, k))
-	if err := b.Carry(t.Context(), "node01", dir); err != nil {
+	if err := b.Carry(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(dir.put); dir.put[n-1] != indexName || dir.put[n-2] != signaturePath(b.RootDigest) {
