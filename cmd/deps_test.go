@@ -50,7 +50,7 @@ func rules() []rule {
 		{"cmd/internal/console", []string{"bundle/progress"}, "the console shows events and knows no work"},
 		{"cmd/internal/passphrase", []string{"bundle/seal", "cmd/internal/console"}, "it asks for a passphrase and opens nothing"},
 		{"cmd/internal/version", nil, "a number"},
-		{"cmd/internal/docstest", nil, "it reads documents and knows no program"},
+		{"cmd/internal/docstest", nil, "it reads documents and is given the program"},
 		{"cmd/bundle", []string{"bundle/...", "builder/...", "manifests", "cmd/internal/..."}, "the command of the connected machine"},
 		{"cmd/install", []string{"bundle/...", "installer/...", "cmd/internal/..."}, "the command of the hosts: nothing of a build in it"},
 	}

@@ -1,4 +1,4 @@
-// Package docstest finds the commands that the documents tell people to type, so that tests can see whether they exist.
+// Package docstest sees whether the commands that the documents tell people to type exist.
 package docstest
 
 import (
@@ -9,19 +9,45 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
-// Command is a command line in a document.
-type Command struct {
-	Place string // file:line
-	Args  []string
+// least is how many commands there must be, or the documents are no longer found.
+const least = 15
+
+// Check fails for every command of the program, under any of its names, in the documents of the repository at root that the
+// program does not have, or that has other flags: in lines of code blocks, and in code within text.
+func Check(t *testing.T, root string, program func() *cobra.Command, names ...string) {
+	t.Helper()
+	all := commands(t, root, names)
+	for _, c := range all {
+		top := program()
+		cmd, rest, err := top.Find(c.args)
+		if err == nil {
+			err = cmd.ParseFlags(rest)
+		}
+		if err == nil && cmd == top && len(cmd.Flags().Args()) > 0 {
+			t.Errorf("%s: there is no command %q", c.place, c.args)
+		}
+		if err != nil {
+			t.Errorf("%s: %q: %v", c.place, c.args, err)
+		}
+	}
+	if len(all) < least {
+		t.Errorf("only %d commands were found", len(all))
+	}
 }
 
-// Commands returns every command of the program, under any of its names, in the documents of the repository at root: lines of
-// code blocks, and code within text.
-func Commands(t testing.TB, root string, names ...string) []Command {
+// command is a command line in a document.
+type command struct {
+	place string // file:line
+	args  []string
+}
+
+func commands(t *testing.T, root string, names []string) []command {
 	t.Helper()
-	var found []Command
+	var found []command
 	for _, pattern := range []string{"*.md", "*/*.md"} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
@@ -41,8 +67,8 @@ func Commands(t testing.TB, root string, names ...string) []Command {
 	return found
 }
 
-func inText(file, text string, names []string) []Command {
-	var found []Command
+func inText(file, text string, names []string) []command {
+	var found []command
 	span, fenced, number := regexp.MustCompile("`([^`]+)`"), false, 0
 	for line := range strings.Lines(text) {
 		number++
@@ -59,7 +85,7 @@ func inText(file, text string, names []string) []Command {
 		}
 		for _, c := range code {
 			for _, args := range inCode(c, names) {
-				found = append(found, Command{fmt.Sprintf("%s:%d", file, number), args})
+				found = append(found, command{fmt.Sprintf("%s:%d", file, number), args})
 			}
 		}
 	}
