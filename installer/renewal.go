@@ -50,7 +50,7 @@ func (s *Session) baseOf(ctx context.Context, r *RoleJob) []Finding {
 	}
 	installed, err := InstalledRoles(s.Host)
 	if err == nil && !slices.ContainsFunc(installed, func(in Installed) bool { return in.Role == role }) {
-		found := usage(part+"-first", "the role "+role+" is not installed on this host, and this is a "+part+" bundle", r.Bundle.Path, why, whole)
+		found := usage("part-first", "the role "+role+" is not installed on this host, and this is a "+part+" bundle", r.Bundle.Path, why, whole)
 		found[0].Role = role
 		return found
 	}
@@ -68,7 +68,7 @@ func (s *Session) baseOf(ctx context.Context, r *RoleJob) []Finding {
 	if more := len(missing) - mostMissing; more > 0 {
 		names += fmt.Sprintf(" and %d more", more)
 	}
-	found := usage(part+"-base", "this "+part+" bundle does not fit what is installed: the host lacks "+names, r.Bundle.Path, why, whole)
+	found := usage("part-base", "this "+part+" bundle does not fit what is installed: the host lacks "+names, r.Bundle.Path, why, whole)
 	found[0].Role = role
 	return found
 }

@@ -131,11 +131,11 @@ func TestARenewalOnAHostWithoutItsBaseIsRefusedByName(t *testing.T) {
 		want  string
 	}{
 		{"a program was replaced", func(h *hosttest.Host) { must(t, h.Remove(kubelet)); h.Put(t, kubelet, "another") },
-			"renewal-base usage: this renewal bundle does not fit what is installed: the host lacks /opt/kubernetes/bin/kubelet as it was built (file/opt/kubernetes/bin/kubelet v1.20.15)"},
+			"part-base usage: this renewal bundle does not fit what is installed: the host lacks /opt/kubernetes/bin/kubelet as it was built (file/opt/kubernetes/bin/kubelet v1.20.15)"},
 		{"a program is gone", func(h *hosttest.Host) { must(t, h.Remove(kubelet)) },
-			"renewal-base usage: this renewal bundle does not fit what is installed: the host lacks /opt/kubernetes/bin/kubelet"},
+			"part-base usage: this renewal bundle does not fit what is installed: the host lacks /opt/kubernetes/bin/kubelet"},
 		{"a carried package is gone", func(h *hosttest.Host) { must(t, h.Remove(carriedPackage(t, s, "chrony"))) },
-			"renewal-base usage: this renewal bundle does not fit what is installed: the host lacks chrony-1.0-1.el7.x86_64.rpm"},
+			"part-base usage: this renewal bundle does not fit what is installed: the host lacks chrony-1.0-1.el7.x86_64.rpm"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			aside(t, s, w.ip, func(left *hosttest.Host) {
@@ -155,11 +155,11 @@ func TestARenewalOnAHostWithoutItsBaseIsRefusedByName(t *testing.T) {
 	}
 	// Another version's renewal, and a host that was never installed.
 	s.Bring(t, newer())
-	if f := refusal(t, s, what{"master", "20.0.0.100"}); f.ID != "renewal-base" || !strings.Contains(f.What, "kube-controller-manager as it was built (file/opt/kubernetes/bin/kube-controller-manager v1.20.16)") {
+	if f := refusal(t, s, what{"master", "20.0.0.100"}); f.ID != "part-base" || !strings.Contains(f.What, "kube-controller-manager as it was built (file/opt/kubernetes/bin/kube-controller-manager v1.20.16)") {
 		t.Errorf("another version: %+v", f)
 	}
 	s.Replace(t, "20.0.0.104")
-	if f := refusal(t, s, what{"etcd", "20.0.0.104"}); f.ID != "renewal-first" || f.What != "the role etcd is not installed on this host, and this is a renewal bundle" {
+	if f := refusal(t, s, what{"etcd", "20.0.0.104"}); f.ID != "part-first" || f.What != "the role etcd is not installed on this host, and this is a renewal bundle" {
 		t.Errorf("a new host: %+v", f)
 	}
 }
