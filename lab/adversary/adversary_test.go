@@ -65,20 +65,42 @@ func program(t *testing.T, name string, args ...string) (int, string) {
 	return 0, string(out)
 }
 
-// build makes a small site with the real program and returns its directory. more is added to the cluster file.
-func build(t *testing.T, more string) string {
+// has reports whether a command of ours has a flag.
+func has(t *testing.T, name, flag, command string) bool {
+	t.Helper()
+	_, help := program(t, name, command, "--help")
+	return strings.Contains(help, flag)
+}
+
+// build makes a small site with plain packs and returns its directory.
+func build(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	buildIn(t, dir, func(cluster string) string {
+		if !has(t, "bundle", "--passphrase-file", "build") {
+			return cluster // a release that seals nothing
+		}
+		return cluster + "security:\n  packs: plain\n"
+	})
+	return dir
+}
+
+// buildIn makes a small site in a directory, of a cluster file that change has changed.
+func buildIn(t *testing.T, dir string, change func(cluster string) string, flags ...string) {
 	t.Helper()
 	tiny := upstreamtest.Tiny(upstreamtest.New(t), key())
-	dir := t.TempDir()
-	for name, content := range map[string]string{"catalogue.yaml": tiny.Catalogue, "cluster.yaml": tiny.Cluster + more, "install": string(tiny.Installer)} {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{"catalogue.yaml": tiny.Catalogue, "cluster.yaml": change(tiny.Cluster), "install": string(tiny.Installer)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if code, out := program(t, "bundle", "build", "-d", dir, "--catalogue", filepath.Join(dir, "catalogue.yaml"), "--installer", filepath.Join(dir, "install")); code != 0 {
+	args := []string{"build", "-d", dir, "--catalogue", filepath.Join(dir, "catalogue.yaml"), "--installer", filepath.Join(dir, "install")}
+	if code, out := program(t, "bundle", append(args, flags...)...); code != 0 {
 		t.Fatalf("bundle build: exit code %d\n%s", code, out)
 	}
-	return dir
 }
 
 // do runs the adversary and returns the lines that it wrote.
@@ -100,7 +122,15 @@ func do[T any](t *testing.T, args ...string) (lines []T, found bool) {
 }
 
 func TestEveryDamageIsRefusedWithItsName(t *testing.T) {
-	ours, theirs := build(t, ""), build(t, "")
+	theirs := build(t)
+	ours := build(t)
+	if has(t, "bundle", "--passphrase-file", "build") {
+		ours = theSealedSite(t).dir
+	}
+	plan := []string{"plan", "--ip", "20.0.0.103"}
+	if has(t, "install", "--allow-unsigned", "plan") {
+		plan = append(plan, "--allow-unsigned") // what is looked for here is damage
+	}
 	for _, role := range []string{"etcd", "node"} {
 		bundle := filepath.Join("dist", role+".bundle")
 		damaged, _ := do[wrong](t, "damage", filepath.Join(ours, bundle), t.TempDir(), filepath.Join(theirs, bundle))
@@ -118,7 +148,7 @@ func TestEveryDamageIsRefusedWithItsName(t *testing.T) {
 			}
 			// A plan reads only what it needs; see TestADamagedBundleLeavesTheHostAsItWas for the rest.
 			if i%every() == 1 && w.Part != "content" && w.Part != "padding" {
-				endsAsDamaged(t, w, "install", "plan", "--role", role, "--ip", "20.0.0.103", "--bundle", w.File)
+				endsAsDamaged(t, w, "install", append(plan, "--role", role, "--bundle", w.File)...)
 			}
 		}
 	}
@@ -218,7 +248,7 @@ type finding struct {
 }
 
 func TestPlainPacksShowTheirSecretsSoTheSearchCanFail(t *testing.T) {
-	dir := build(t, "")
+	dir := build(t)
 	lines, found := do[finding](t, "secrets", filepath.Join(dir, "pki"), filepath.Join(dir, "dist"))
 	if !found {
 		t.Fatalf("nothing was found in plain packs: %+v", lines)

@@ -108,13 +108,38 @@ func (n needles) file(name string, data []byte) (int, error) {
 	if json.Unmarshal(data, &tree) == nil {
 		return n.json(name, "", tree), nil
 	}
-	text := bytes.TrimSpace(data)
-	if len(text) > 4096 || len(text) < shortest {
+	if len(data) > 4096 {
 		return 0, nil
 	}
-	n.add(name, text)
-	return 1, nil
+	count := 0
+	for line := range bytes.Lines(data) {
+		if line = bytes.TrimSpace(line); len(line) >= shortest && !bytes.HasPrefix(line, []byte("untrusted comment:")) {
+			n.text(name, line)
+			count++
+		}
+	}
+	return count, nil
 }
+
+// text takes a line that is secret, and what it is base64 of.
+func (n needles) text(name string, line []byte) {
+	n.add(name, line)
+	raw, err := base64.StdEncoding.DecodeString(string(line))
+	if err != nil || len(raw) < 16 {
+		return
+	}
+	n.add(name+", decoded", raw)
+	if len(raw) == minisignSecret {
+		n.add(name+", the seed of a minisign key", raw[minisignSeed:minisignSeed+32])
+	}
+}
+
+// A secret key as minisign writes it: 54 bytes of how it is protected, the key's ID, seed, public key, checksum
+// (https://jedisct1.github.io/minisign/). Its public half is in every installer.
+const (
+	minisignSecret = 158
+	minisignSeed   = 62
+)
 
 func (n needles) json(name, key string, v any) int {
 	count := 0
@@ -131,10 +156,7 @@ func (n needles) json(name, key string, v any) int {
 		if !secretKey.MatchString(key) || strings.HasSuffix(key, "ID") || len(v) < shortest {
 			return 0
 		}
-		n.add(name+": "+key, []byte(v))
-		if raw, err := base64.StdEncoding.DecodeString(v); err == nil && len(raw) >= 16 {
-			n.add(name+": "+key+", decoded", raw)
-		}
+		n.text(name+": "+key, []byte(v))
 		return 1
 	}
 	return count
