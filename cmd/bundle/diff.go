@@ -11,6 +11,7 @@ import (
 	"offgrid/bundle"
 	"offgrid/bundle/compare"
 	"offgrid/bundle/hostpack"
+	"offgrid/bundle/seal"
 )
 
 func newDiff(a *app) *cobra.Command {
@@ -20,16 +21,18 @@ func newDiff(a *app) *cobra.Command {
 		Short: "Tell in what two bundles differ",
 		Long: `Compare two bundles of a role, such as the stick of last year with the one that
 was just built: settings, hosts, packages, programs, images, files, units and
-host packs. Of texts the lines that were added and removed are counted. Of
-certificates name, serial number and end are told where a pack is not sealed; of
-a sealed pack, only that it is another one. Secrets are never shown.
+host packs. Of texts the lines that were added and removed are counted. Of a
+sealed pack only that it is another one is told, unless the passphrase of both
+is given; then files, and name, serial number and end of certificates. Secrets
+are never shown.
 
 With --json: a and b (file, role, root, serial), same, and changes: what, host
 (left out: all hosts), name, change (added, removed, changed), before, after,
 note and lines (added, removed).
 
 ` + diffExitText,
-		Example: "  bundle diff old/node.bundle dist/node.bundle",
+		Example: `  bundle diff old/node.bundle dist/node.bundle
+  bundle diff --passphrase-file words.txt old/node.bundle dist/node.bundle`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return &usageError{"name two bundles", cmd.CommandPath()}
@@ -38,10 +41,14 @@ note and lines (added, removed).
 		},
 		ValidArgsFunction: completeBundles,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.secretFlags(cmd.CommandPath()); err != nil {
+				return err
+			}
 			return trouble(a.diff(cmd.Context(), args[0], args[1], role))
 		},
 	}
 	roleFlag(cmd, &role)
+	a.passphraseFlags(cmd)
 	return cmd
 }
 
@@ -77,7 +84,11 @@ func (a *app) diff(ctx context.Context, first, second, role string) error {
 		return err
 	}
 	defer y.Close()
-	changes, err := compare.Bundles(ctx, x, y, unpack)
+	open, err := a.unpack(ctx)
+	if err != nil {
+		return err
+	}
+	changes, err := compare.Bundles(ctx, x, y, open)
 	if err != nil {
 		return err
 	}
@@ -130,13 +141,28 @@ func difference(c compare.Change) string {
 	return cmp.Or(c.Before, "(empty)") + " -> " + cmp.Or(c.After, "(empty)")
 }
 
-// unpack opens a pack for comparing.
-func unpack(ctx context.Context, b *bundle.Bundle, host string) (*hostpack.Pack, error) {
-	x, err := hostpack.Load(ctx, b, host)
-	if err != nil || x.Sealed {
-		return nil, err
+// unpack returns what opens packs for comparing: plain ones, and sealed ones when a passphrase was given.
+func (a *app) unpack(ctx context.Context) (compare.Unpack, error) {
+	var words seal.Passphrase
+	given := a.secret.Given()
+	if given {
+		var err error
+		if words, err = a.secret.Read(ctx, a.console); err != nil {
+			return nil, err
+		}
 	}
-	return x.Open()
+	return func(ctx context.Context, b *bundle.Bundle, host string) (*hostpack.Pack, error) {
+		x, err := hostpack.Load(ctx, b, host)
+		switch {
+		case err != nil:
+			return nil, err
+		case !x.Sealed:
+			return x.Open()
+		case given:
+			return x.OpenWithPassphrase(words)
+		}
+		return nil, nil
+	}, nil
 }
 
 // trouble turns what kept two bundles from being compared into a refusal: 1 is taken.
