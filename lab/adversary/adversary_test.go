@@ -120,6 +120,10 @@ func TestEveryDamageIsRefusedWithItsName(t *testing.T) {
 		}
 		said := verifyAll(t, damaged)
 		for i, w := range damaged {
+			if w.Part == "unsigned" {
+				isNotTrusted(t, w, role)
+				continue
+			}
 			faults := strings.Join(said[w.File], "\n")
 			if !strings.Contains(faults, w.File) || w.Part == "content" && !strings.Contains(faults, w.Name) {
 				t.Errorf("%s: bundle verify does not name %q and the file: %q", w.What, w.Name, faults)
@@ -167,6 +171,17 @@ func verifyAll(t *testing.T, damaged []wrong) map[string][]string {
 		}
 	}
 	return said
+}
+
+// isNotTrusted hands a bundle without its signature to the programs: it is whole, and nobody is to install it by mistake.
+func isNotTrusted(t *testing.T, w wrong, role string) {
+	t.Helper()
+	if code, said := program(t, "bundle", "verify", w.File); code != 0 || !strings.Contains(said, "signed by nobody") {
+		t.Errorf("%s: bundle verify ends with %d\n%s", w.What, code, said)
+	}
+	if code, said := program(t, "install", "plan", "--ip", "20.0.0.103", "--role", role, "--bundle", w.File); code != 2 || !strings.Contains(said, "--allow-unsigned") {
+		t.Errorf("%s: install plan ends with %d\n%s", w.What, code, said)
+	}
 }
 
 // endsAsDamaged runs one of ours, which must refuse the copy. One that does not look like a bundle any more is refused as

@@ -63,7 +63,7 @@ func join(list []member) []byte {
 type wrong struct {
 	File string `json:"file"`
 	What string `json:"what"` // was done
-	Part string `json:"part"` // header, content, padding, end, structure, swap
+	Part string `json:"part"` // header, content, padding, end, structure, swap, unsigned
 	Name string `json:"name"` // of what was hit, as people call it; "" when it is the archive
 }
 
@@ -164,7 +164,11 @@ func (v *vandal) cuts() error {
 func (v *vandal) orders() error {
 	var err error
 	for i, m := range v.list {
-		err = errors.Join(err, v.write(join(slices.Delete(slices.Clone(v.list), i, i+1)), "structure", "", "%s is missing", m.name),
+		part := "structure"
+		if strings.HasPrefix(m.name, "signatures/") {
+			part = "unsigned" // what is left is whole, and nobody vouches for it
+		}
+		err = errors.Join(err, v.write(join(slices.Delete(slices.Clone(v.list), i, i+1)), part, "", "%s is missing", m.name),
 			v.write(join(slices.Insert(slices.Clone(v.list), i, m)), "structure", "", "%s comes twice", m.name))
 		if i > 0 {
 			list := slices.Clone(v.list)
