@@ -45,14 +45,17 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// program runs one of ours and returns its exit code and what it said.
+// program runs one of ours, or one that a path names, and returns its exit code and what it said.
 func program(t *testing.T, name string, args ...string) (int, string) {
 	t.Helper()
 	dir, err := programs()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, name), args...)
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(dir, name)
+	}
+	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Env = append(os.Environ(), "XDG_CACHE_HOME="+t.TempDir(), "NO_COLOR=1")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
@@ -80,12 +83,16 @@ func buildIn(t *testing.T, dir string, change func(cluster string) string, flags
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for name, content := range map[string]string{"catalogue.yaml": tiny.Catalogue, "cluster.yaml": change(tiny.Cluster), "install": string(tiny.Installer)} {
+	for name, content := range map[string]string{"catalogue.yaml": tiny.Catalogue, "cluster.yaml": change(tiny.Cluster)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	args := []string{"build", "-d", dir, "--catalogue", filepath.Join(dir, "catalogue.yaml"), "--installer", filepath.Join(dir, "install")}
+	programDir, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"build", "-d", dir, "--catalogue", filepath.Join(dir, "catalogue.yaml"), "--installer", filepath.Join(programDir, "install")}
 	if code, out := program(t, "bundle", append(args, flags...)...); code != 0 {
 		t.Fatalf("bundle build: exit code %d\n%s", code, out)
 	}
@@ -111,7 +118,7 @@ func do[T any](t *testing.T, args ...string) (lines []T, found bool) {
 
 func TestEveryDamageIsRefusedWithItsName(t *testing.T) {
 	ours, theirs := theSealedSite(t).dir, build(t)
-	plan := []string{"plan", "--ip", "20.0.0.103", "--allow-unsigned"} // what is looked for here is damage, not trust
+	install := filepath.Join(ours, "dist", "install") // it trusts our key, and nobody else's
 	for _, role := range []string{"etcd", "node"} {
 		bundle := filepath.Join("dist", role+".bundle")
 		damaged, _ := do[wrong](t, "damage", filepath.Join(ours, bundle), t.TempDir(), filepath.Join(theirs, bundle))
@@ -121,7 +128,7 @@ func TestEveryDamageIsRefusedWithItsName(t *testing.T) {
 		said := verifyAll(t, damaged)
 		for i, w := range damaged {
 			if w.Part == "unsigned" {
-				isNotTrusted(t, w, role)
+				isNotTrusted(t, w, install, role)
 				continue
 			}
 			faults := strings.Join(said[w.File], "\n")
@@ -133,7 +140,7 @@ func TestEveryDamageIsRefusedWithItsName(t *testing.T) {
 			}
 			// A plan reads only what it needs; see TestADamagedBundleLeavesTheHostAsItWas for the rest.
 			if i%every() == 1 && w.Part != "content" && w.Part != "padding" {
-				endsAsDamaged(t, w, "install", append(plan, "--role", role, "--bundle", w.File)...)
+				endsAsDamaged(t, w, install, "plan", "--ip", "20.0.0.103", "--role", role, "--bundle", w.File)
 			}
 		}
 	}
@@ -174,12 +181,12 @@ func verifyAll(t *testing.T, damaged []wrong) map[string][]string {
 }
 
 // isNotTrusted hands a bundle without its signature to the programs: it is whole, and nobody is to install it by mistake.
-func isNotTrusted(t *testing.T, w wrong, role string) {
+func isNotTrusted(t *testing.T, w wrong, install, role string) {
 	t.Helper()
 	if code, said := program(t, "bundle", "verify", w.File); code != 0 || !strings.Contains(said, "signed by nobody") {
 		t.Errorf("%s: bundle verify ends with %d\n%s", w.What, code, said)
 	}
-	if code, said := program(t, "install", "plan", "--ip", "20.0.0.103", "--role", role, "--bundle", w.File); code != 2 || !strings.Contains(said, "--allow-unsigned") {
+	if code, said := program(t, install, "plan", "--ip", "20.0.0.103", "--role", role, "--bundle", w.File); code != 2 || !strings.Contains(said, "--allow-unsigned") {
 		t.Errorf("%s: install plan ends with %d\n%s", w.What, code, said)
 	}
 }
