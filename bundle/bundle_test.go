@@ -100,7 +100,7 @@ func TestTheSameInputGivesTheSameBytes(t *testing.T) {
 }
 
 func TestTheFormatOfASampleDoesNotChangeByAccident(t *testing.T) {
-	// Format 0 may change, but never unnoticed: CodecID, FORMAT.md's list of changes and this digest go together.
+	// What is in a format that was released does not change: this digest and the files in testdata go together.
 	const want = "sha256:10344949c7a6b257962442f8c03d9a18204eeab4d1bc7de34b86ea715c56e7fe"
 	if got := DigestOf(newSample(t).write(t)).String(); got != want {
 		t.Errorf("the sample bundle has digest\n%s, want\n%s", got, want)

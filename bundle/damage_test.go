@@ -295,7 +295,7 @@ func TestMetadataThatIsNotCanonicalIsRefusedThoughItsDigestsFit(t *testing.T) {
 		edit func([]byte) []byte
 		want string
 	}{
-		{"a newer format", swap(`"format":0`, `"format":1`), "bundle format 1 is newer than format 0"},
+		{"a newer format", swap(`"format":1`, `"format":2`), "bundle format 2 is newer than format 1"},
 		{"an unknown field", swap(`"role":"node"`, `"role":"node","hook":"rm"`), `unknown field "hook"`},
 		{"a field twice", swap(`"role":"node"`, `"role":"etcd","role":"node"`), "not in canonical form"},
 		{"a key in capitals", swap(`"role":`, `"Role":`), "not in canonical form"},

@@ -12,7 +12,7 @@ import (
 
 const (
 	// DeltaFormat is the number of the delta index.
-	DeltaFormat = 0
+	DeltaFormat = 1
 	// DeltaWindow is how much of the base file the frames of a difference may refer to, each, in bytes: twice a frame. Larger
 	// windows gain nothing (kubelet v1.20.13 to v1.20.15: 8 MiB 0.295 of the size, 64 MiB no less), since the encoder's tables
 	// no longer hold them.

@@ -2,9 +2,8 @@ package bundle
 
 import "time"
 
-// Format is the number of the bundle format that this package writes. Number 0 carries no promise: bundles are not yet
-// signed, sealed or protected against damage, and a bundle of format 0 is read only by the release that wrote it.
-const Format = 0
+// Format is the number of the bundle format that this package writes and reads. What was released under a number can be read for ever.
+const Format = 1
 
 // Role names of a host; a bundle is for one of them.
 const (

@@ -15,18 +15,18 @@ const (
 
 	MediaTypeDockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
 
-	ArtifactTypeBundle = "application/vnd.offgrid.bundle.v0" // index.json and the root
-	ArtifactTypeRole   = "application/vnd.offgrid.role.v0"
-	ArtifactTypePack   = "application/vnd.offgrid.hostpack.v0"
+	ArtifactTypeBundle = "application/vnd.offgrid.bundle.v1" // index.json and the root
+	ArtifactTypeRole   = "application/vnd.offgrid.role.v1"
+	ArtifactTypePack   = "application/vnd.offgrid.hostpack.v1"
 
-	MediaTypeRoleIndex    = "application/vnd.offgrid.role.index.v0+json"
-	MediaTypeDelta        = "application/vnd.offgrid.delta.v0+json"
-	MediaTypePack         = "application/vnd.offgrid.hostpack.v0+json" // a plain one
-	MediaTypeSealedPack   = "application/vnd.offgrid.hostpack.v0+age"
-	MediaTypePassphrase   = "application/vnd.offgrid.hostpack.passphrase.v0+age"
-	MediaTypeSSHHostKey   = "application/vnd.offgrid.hostpack.sshhostkey.v0+age"
-	MediaTypeArtifactRaw  = "application/vnd.offgrid.artifact.v0"
-	MediaTypeArtifactZstd = "application/vnd.offgrid.artifact.v0+zstd"
+	MediaTypeRoleIndex    = "application/vnd.offgrid.role.index.v1+json"
+	MediaTypeDelta        = "application/vnd.offgrid.delta.v1+json"
+	MediaTypePack         = "application/vnd.offgrid.hostpack.v1+json" // a plain one
+	MediaTypeSealedPack   = "application/vnd.offgrid.hostpack.v1+age"
+	MediaTypePassphrase   = "application/vnd.offgrid.hostpack.passphrase.v1+age"
+	MediaTypeSSHHostKey   = "application/vnd.offgrid.hostpack.sshhostkey.v1+age"
+	MediaTypeArtifactRaw  = "application/vnd.offgrid.artifact.v1"
+	MediaTypeArtifactZstd = "application/vnd.offgrid.artifact.v1+zstd"
 )
 
 // Annotation keys.

@@ -14,6 +14,9 @@ import (
 
 // Normalise makes nil slices empty, so that nothing and an empty list are the same bytes. Write does it by itself.
 func (r *RoleIndex) Normalise() {
+	if r.Format == 0 {
+		r.Format = Format
+	}
 	fill(&r.Artifacts)
 	fill(&r.Files)
 	fill(&r.Packages)

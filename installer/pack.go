@@ -116,7 +116,7 @@ func carriedPack(h host.Host, dir string, root bundle.Digest) (*hostpack.Pack, m
 	if rec == nil || err != nil {
 		return nil, nil, err
 	}
-	p := &hostpack.Pack{Format: rec.Format, Cluster: rec.Cluster, Role: rec.Role, Host: rec.Host, IP: rec.IP, Token: rec.Token, Files: []hostpack.File{}}
+	p := &hostpack.Pack{Format: bundle.Format, Cluster: rec.Cluster, Role: rec.Role, Host: rec.Host, IP: rec.IP, Token: rec.Token, Files: []hostpack.File{}}
 	gone := map[string]placedFile{}
 	for _, f := range rec.Files {
 		file := hostpack.File{Path: f.Path, Mode: f.Mode, Owner: f.Owner, Group: f.Group, Secret: f.Secret, Fill: f.Fill, Data: f.Data}

@@ -41,8 +41,12 @@ func Unmarshal(data []byte) (*Pack, error) {
 	return &p, nil
 }
 
-// Normalise makes nil lists and contents empty, so that nothing has one form only. Marshal does it by itself.
+// Normalise fills in the number of the format and makes nil lists and contents empty, so that nothing has one form only. Marshal does
+// it by itself.
 func (p *Pack) Normalise() {
+	if p.Format == 0 {
+		p.Format = bundle.Format
+	}
 	p.Files = append([]File{}, p.Files...)
 	for i := range p.Files {
 		if p.Files[i].Data == nil {

@@ -46,7 +46,7 @@ func TestAPackComesBackAsItWasPacked(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("pack\n got %+v\nwant %+v", got, want)
 	}
-	if !bytes.HasPrefix(data, []byte(`{"format":0,"cluster":"`)) || !bytes.HasSuffix(data, []byte("}\n")) {
+	if !bytes.HasPrefix(data, []byte(`{"format":1,"cluster":"`)) || !bytes.HasSuffix(data, []byte("}\n")) {
 		t.Errorf("not canonical: %.60q", data)
 	}
 }
@@ -57,7 +57,7 @@ func TestAPackWithAFaultIsRefusedWhenPackedAndWhenRead(t *testing.T) {
 		hack func(*Pack)
 		want string
 	}{
-		{"another format", func(p *Pack) { p.Format = 1 }, "format is 1"},
+		{"another format", func(p *Pack) { p.Format = 2 }, "format is 2"},
 		{"no host", func(p *Pack) { p.Host = "" }, "host is empty"},
 		{"no address", func(p *Pack) { p.IP = "20.0.0" }, "IP:"},
 		{"a path that leaves", func(p *Pack) { p.Files[0].Path = "/opt/../etc" }, "not absolute and clean"},
@@ -197,7 +197,7 @@ func Example() {
 	data, err := Marshal(&Pack{Cluster: clusterID, Role: "node", Host: "node01", IP: "20.0.0.103"})
 	fmt.Printf("%s%v\n", data, err)
 	// Output:
-	// {"format":0,"cluster":"0123456789abcdef0123456789abcdef","role":"node","host":"node01","ip":"20.0.0.103","files":[]}
+	// {"format":1,"cluster":"0123456789abcdef0123456789abcdef","role":"node","host":"node01","ip":"20.0.0.103","files":[]}
 	// <nil>
 }
 

@@ -181,7 +181,7 @@ func TestNoErrorOfOpeningShowsASecret(t *testing.T) {
 	}
 	for _, content := range []string{
 		"TOPSECRET", `"TOPSECRET"`, `{"format":TOPSECRET}`,
-		`{"format":0,"cluster":"x","role":"master","host":"master01","ip":"TOPSECRE","files":[{"path":"/x","data":"TOPSECRET!"}]}` + "\n",
+		`{"format":1,"cluster":"x","role":"master","host":"master01","ip":"TOPSECRE","files":[{"path":"/x","data":"TOPSECRET!"}]}` + "\n",
 	} {
 		x, err := load(t, bundle.PackInput{Pack: mustEncrypt(t, key, content), Passphrase: file})
 		if err == nil {

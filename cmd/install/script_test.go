@@ -300,7 +300,7 @@ func spoilCommand(ts *testscript.TestScript, _ bool, args []string) {
 	case "cut":
 		data = data[:len(data)/2]
 	case "format":
-		data = bytes.Replace(data, []byte("vnd.offgrid.bundle.v0"), []byte("vnd.offgrid.bundle.v7"), -1)
+		data = bytes.Replace(data, []byte("vnd.offgrid.bundle.v1"), []byte("vnd.offgrid.bundle.v7"), -1)
 	default:
 		ts.Fatalf("spoil: %q", args[2])
 	}

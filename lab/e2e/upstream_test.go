@@ -157,7 +157,7 @@ func TestSkopeoReadsTheRoleAndEveryImage(t *testing.T) {
 			t.Errorf("skopeo copy %s: %s", ref, got.out)
 		}
 	}
-	if got := program(t, dir, "skopeo", "inspect", "--raw", "oci:"+dir+":node"); got.code != 0 || !strings.Contains(got.out, "application/vnd.offgrid.role.v0") {
+	if got := program(t, dir, "skopeo", "inspect", "--raw", "oci:"+dir+":node"); got.code != 0 || !strings.Contains(got.out, "application/vnd.offgrid.role.v1") {
 		t.Errorf("skopeo inspect of the role: %d\n%s", got.code, got.out)
 	}
 }
