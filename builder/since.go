@@ -138,7 +138,12 @@ func (s *Site) difference(ctx context.Context, old *bundle.Bundle, was, now bund
 	if err != nil {
 		return p, err
 	}
-	base, err := io.ReadAll(r) // random access; a program is at most some 120 MB
+	base, err := s.store.Create() // on disk: frames refer to any part of it
+	if err != nil {
+		return p, errors.Join(err, r.Close())
+	}
+	defer base.Abort()
+	_, err = io.Copy(base, r)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return p, err
 	}
@@ -156,7 +161,7 @@ func (s *Site) difference(ctx context.Context, old *bundle.Bundle, was, now bund
 	counted := &searcher{r: io.TeeReader(content, sum), advance: func(n int64) {
 		s.report(progress.Event{Phase: "delta", Item: item, Kind: progress.Advance, Done: n, Total: now.Blob.Size})
 	}}
-	if p, err = bundle.EncodeDelta(ctx, bytes.NewReader(base), int64(len(base)), counted, now.Blob.Size, w); err != nil {
+	if p, err = bundle.EncodeDelta(ctx, base, was.Blob.Size, counted, now.Blob.Size, w); err != nil {
 		return p, err
 	}
 	if got := bundle.Digest(sum.Sum(nil)); got != now.Blob.Digest { // else hosts would find out

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -13,10 +14,14 @@ import (
 )
 
 // DeltaCodecID names how differences are made, with all settings: what caches them keeps it beside the digests.
-const DeltaCodecID = "zstd-klauspost-1.20.3-best-4MiB-raw-8MiB"
+const DeltaCodecID = "zstd-klauspost-1.20.3-best-4MiB-raw-8MiB-stream"
 
-// deltaWorkers bounds the frames that are encoded at the same time: each takes about 100 MiB.
+// deltaWorkers is how many frames are encoded at the same time, on any machine: each takes about 90 MiB.
 const deltaWorkers = 2
+
+// deltaMaxWindow is what frames of a difference say that their window is: that of the base and a frame, up to a power of two. A
+// decoder allocates none of it, since it decodes into a buffer of the frame's size.
+const deltaMaxWindow = 4 * FrameSize
 
 // BaseError says that a file is not the one that a difference was made from, although it was when it was looked at.
 type BaseError struct {
@@ -48,26 +53,33 @@ func EncodeDelta(ctx context.Context, base io.ReaderAt, baseSize int64, r io.Rea
 	}
 	stored := sha256.New()
 	total := int((size + FrameSize - 1) / FrameSize)
+	var workers [deltaWorkers]deltaWorker
+	defer func() {
+		for i := range workers {
+			workers[i].close()
+		}
+	}()
 	for k := 0; k < total; k += deltaWorkers {
-		jobs := make([]*deltaJob, min(deltaWorkers, total-k))
+		busy := workers[:min(deltaWorkers, total-k)]
 		var group sync.WaitGroup
-		for i := range jobs {
-			j := &deltaJob{in: make([]byte, min(FrameSize, size-int64(k+i)*FrameSize))}
+		for i := range busy {
+			j := &busy[i]
+			j.in = grow(j.in, min(FrameSize, size-int64(k+i)*FrameSize))
 			j.frame.From, j.frame.Length = baseWindow(k+i, size, baseSize)
 			if n, err := readFull(ctx, r, j.in); err != nil || n < len(j.in) {
 				return p, errors.Join(err, fmt.Errorf("encoding a difference: the content has fewer than %d bytes", size))
 			}
-			jobs[i] = j
-			group.Go(func() { j.encode(base) })
+			group.Go(func() { j.err = j.encode(base) })
 		}
 		group.Wait()
-		for _, j := range jobs {
+		for i := range busy {
+			j := &busy[i]
 			if j.err != nil {
 				return p, fmt.Errorf("encoding a difference: %w", j.err)
 			}
 			p.Frames, p.StoredSize = append(p.Frames, j.frame), p.StoredSize+j.frame.Stored
-			stored.Write(j.out)
-			if _, err := w.Write(j.out); err != nil {
+			stored.Write(j.out.Bytes())
+			if _, err := w.Write(j.out.Bytes()); err != nil {
 				return p, fmt.Errorf("encoding a difference: %w", err)
 			}
 		}
@@ -79,32 +91,61 @@ func EncodeDelta(ctx context.Context, base io.ReaderAt, baseSize int64, r io.Rea
 	return p, nil
 }
 
-// deltaJob is one frame that is encoded.
-type deltaJob struct {
-	in, out []byte
-	frame   DeltaFrame
-	err     error
+// deltaWorker encodes frames, one after the other, with the same encoder and buffers: its tables are most of the memory.
+type deltaWorker struct {
+	enc        *zstd.Encoder
+	window, in []byte
+	out        bytes.Buffer
+	frame      DeltaFrame
+	err        error
 }
 
-func (j *deltaJob) encode(base io.ReaderAt) {
-	window := make([]byte, j.frame.Length)
-	if j.err = readWindow(base, window, j.frame.From); j.err != nil {
-		return
+func (j *deltaWorker) close() {
+	if j.enc != nil {
+		j.enc.Close()
 	}
-	enc, err := zstd.NewWriter(nil,
-		zstd.WithEncoderLevel(zstd.SpeedBestCompression), // lower levels gain much less from a dictionary: 0.37 of the size instead of 0.30
-		zstd.WithEncoderConcurrency(1),
-		zstd.WithWindowSize(4*FrameSize), // window and frame, to a power of two
-		zstd.WithSingleSegment(true),
-		zstd.WithEncoderCRC(true),
-		zstd.WithEncoderDictRaw(0, window))
+}
+
+func (j *deltaWorker) encode(base io.ReaderAt) (err error) {
+	j.window = grow(j.window, j.frame.Length)
+	if err := readWindow(base, j.window, j.frame.From); err != nil {
+		return err
+	}
+	dictionary := zstd.WithEncoderDictRaw(0, j.window)
+	if j.enc == nil {
+		j.enc, err = zstd.NewWriter(nil,
+			zstd.WithEncoderLevel(zstd.SpeedBestCompression), // lower levels gain much less from a dictionary: 0.37 of the size instead of 0.30
+			zstd.WithEncoderConcurrency(1),
+			zstd.WithWindowSize(deltaMaxWindow),
+			zstd.WithSingleSegment(true),
+			zstd.WithEncoderCRC(true),
+			zstd.WithLowerEncoderMem(true),
+			dictionary)
+	}
+	j.out.Reset()
+	if err == nil { // as a stream: EncodeAll would have tables of its own besides those that a new dictionary fills
+		err = j.enc.ResetWithOptions(&j.out, dictionary)
+	}
+	if err == nil {
+		j.enc.ResetContentSize(&j.out, int64(len(j.in)))
+		_, err = j.enc.Write(j.in)
+	}
+	if err == nil {
+		err = j.enc.Close()
+	}
 	if err != nil {
-		j.err = fmt.Errorf("internal error: zstd encoder: %w", err)
-		return
+		return fmt.Errorf("internal error: zstd encoder: %w", err)
 	}
-	defer enc.Close()
-	j.out = enc.EncodeAll(j.in, nil)
-	j.frame.Stored, j.frame.Digest = int64(len(j.out)), DigestOf(j.out)
+	j.frame.Stored, j.frame.Digest = int64(j.out.Len()), DigestOf(j.out.Bytes())
+	return nil
+}
+
+// grow returns a buffer of n bytes, the given one when it is large enough.
+func grow(buf []byte, n int64) []byte {
+	if int64(cap(buf)) < n {
+		return make([]byte, n)
+	}
+	return buf[:n]
 }
 
 // readWindow reads a part of a base file.
@@ -192,9 +233,9 @@ func (d *deltaReader) frame() error {
 	dec, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(1),
 		zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxMemory(FrameSize),
-		zstd.WithDecoderMaxWindow(FrameSize),
-		zstd.WithDecodeAllCapLimit(true),
+		zstd.WithDecoderMaxMemory(deltaMaxWindow),
+		zstd.WithDecoderMaxWindow(deltaMaxWindow),
+		zstd.WithDecodeAllCapLimit(true), // never more than the slice that is handed in
 		zstd.WithDecoderDictRaw(0, d.window))
 	if err != nil {
 		return fmt.Errorf("internal error: zstd decoder: %w", err)

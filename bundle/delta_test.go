@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +109,23 @@ func TestADeltaHasTheRootOfTheWholeBundleAndMakesItsProgram(t *testing.T) {
 	}
 	if again := s.delta(t); !bytes.Equal(again, s.delta(t)) {
 		t.Error("made twice it is not the same")
+	}
+}
+
+// TestADifferenceDoesNotDependOnTheMachine makes it with one processor and with several, and again from other sizes in between:
+// encoders are used again.
+func TestADifferenceDoesNotDependOnTheMachine(t *testing.T) {
+	old, now := programVersions()
+	difference := func(procs int) Digest {
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+		p, err := EncodeDelta(t.Context(), bytes.NewReader(old), int64(len(old)), bytes.NewReader(now), int64(len(now)), io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Stored
+	}
+	if one, several := difference(1), difference(7); one != several {
+		t.Errorf("with one processor %s, with seven %s", one, several)
 	}
 }
 

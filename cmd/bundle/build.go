@@ -31,7 +31,7 @@ With --since OLD, which is the dist/ that hosts were installed from, or a bundle
 of it: write delta/ instead, with only what OLD lacks, and changed programs as
 differences. The same ./install applies them to hosts that have what OLD
 brought; others refuse and say what they lack. Fingerprints are those of the
-whole bundles. It takes about 250 MiB of memory.
+whole bundles. It takes about 300 MiB of memory.
 
 With --site: write one file, site.bundle, with the bundles of all roles and each
 byte once, in place of the ROLE.bundle. Fingerprints are the same. ./install

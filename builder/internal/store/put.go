@@ -96,6 +96,9 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return n, nil
 }
 
+// ReadAt implements io.ReaderAt for what was written so far: content that is needed for a while and not kept.
+func (w *Writer) ReadAt(p []byte, at int64) (int, error) { return w.file.ReadAt(p, at) }
+
 // Sum returns the digest and the size in bytes of what was written so far.
 func (w *Writer) Sum() (bundle.Digest, int64) { return bundle.Digest(w.sum.Sum(nil)), w.size }
 
