@@ -64,7 +64,8 @@ func run(o options) (err error) {
 	if err := printMachine(); err != nil {
 		return err
 	}
-	printHead(o.rounds)
+	printHead()
+	rounds := []int{}
 	for _, make := range []func() (*group, error){in.builds, in.unpacks} {
 		g, err := make()
 		if err != nil {
@@ -74,9 +75,11 @@ func run(o options) (err error) {
 			return err
 		}
 		g.print()
+		rounds = append(rounds, len(g.jobs[0].took))
 	}
 	if err := in.bytes(); err != nil {
 		return err
 	}
+	fmt.Printf("\nRounds after a warm-up: %d of builds, %d of unpacking. ", rounds[0], rounds[1])
 	return printLoad("at the end")
 }

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -34,7 +35,7 @@ func (in *inputs) bytes() error {
 			return err
 		}
 		largest = max(largest, info.Size())
-		read, err := in.readByPlan(path)
+		read, peak, err := in.plan(path)
 		if err != nil {
 			return err
 		}
@@ -42,7 +43,8 @@ func (in *inputs) bytes() error {
 		if h, err := os.Stat(filepath.Join(in.opts.work, role+".tar.zst")); err == nil {
 			hand = fmt.Sprintf("; by hand, tar \\| zstd -3: %.1f MB", float64(h.Size())/1e6)
 		}
-		fmt.Printf("| %s, and read of it and of the host by `install plan` | the index only | %.1f MB, %.2f MB%s |\n", filepath.Base(path), float64(info.Size())/1e6, float64(read)/1e6, hand)
+		fmt.Printf("| %s, and what `install plan` reads of it and of the host | the index only | %.1f MB, %.2f MB%s |\n", filepath.Base(path), float64(info.Size())/1e6, float64(read)/1e6, hand)
+		fmt.Printf("| peak memory of `install plan` for %s | | %.0f MiB |\n", role, float64(peak)/(1<<20))
 	}
 	return in.siteFile(largest)
 }
@@ -65,33 +67,35 @@ func (in *inputs) siteFile(largest int64) error {
 	return nil
 }
 
-// readByPlan returns how many bytes `install plan` reads, from the bundle and from everything else: it refuses this host, but
-// not before it has looked at all of it.
-func (in *inputs) readByPlan(path string) (int64, error) {
+// plan returns how many bytes `install plan` reads, from the bundle and from everything else, and its peak memory. It refuses
+// this host, but not before it has looked at all of it.
+func (in *inputs) plan(path string) (read, peak int64, err error) {
 	b, err := bundle.Open(path)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	role, hosts := b.Role.Role, b.Role.Hosts
 	if err := b.Close(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	cmd := exec.Command(in.opts.install, "plan", "--bundle", path, "--role", role, "--ip", hosts[0].IP)
 	if err := cmd.Start(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	// Its accounts are there until it is waited for.
 	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	text, err := field(fmt.Sprintf("/proc/%d/io", cmd.Process.Pid), "rchar")
 	var refused *exec.ExitError
 	if werr := cmd.Wait(); werr != nil && !errors.As(werr, &refused) {
-		return 0, werr
+		return 0, 0, werr
 	}
-	var n int64
 	if err == nil {
-		_, err = fmt.Sscan(text, &n)
+		_, err = fmt.Sscan(text, &read)
 	}
-	return n, err
+	if r, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		peak = r.Maxrss << 10
+	}
+	return read, peak, err
 }
