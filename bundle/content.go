@@ -102,7 +102,7 @@ func (e errorReader) Read(p []byte) (int, error) {
 }
 
 // Content opens the content of a blob of this bundle; name is for messages. Frames are checked, then decoded ahead by up
-// to four goroutines, and handed out in order; memory is bounded by 8 MiB per goroutine and 4 MiB more. Instead of io.EOF
+// to three goroutines, and handed out in order; memory is bounded by 8 MiB per goroutine and 4 MiB more. Instead of io.EOF
 // the reader ends with a *DamageError that names the frame, or the content when its digest is wrong. The reader must be
 // closed; it is for one goroutine.
 func (b *Bundle) Content(ctx context.Context, blob Blob, name string) (io.ReadCloser, error) {
@@ -142,7 +142,7 @@ func (c *codec) decoder() (*zstd.Decoder, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.dec == nil {
-		dec, err := newDecoder(maxWorkers)
+		dec, err := newDecoder(maxDecoders)
 		if err != nil {
 			return nil, err
 		}
@@ -181,7 +181,7 @@ func (c *codec) buffer(n int64) []byte {
 func (c *codec) put(buf []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if cap(buf) >= MaxFrameStored && len(c.buffers) < 2*maxWorkers+1 {
+	if cap(buf) >= MaxFrameStored && len(c.buffers) < 2*maxDecoders+1 {
 		c.buffers = append(c.buffers, buf)
 	}
 }
@@ -216,7 +216,7 @@ type decodeJob struct {
 // start starts the goroutines: one hands out jobs, the others do them. A job enters order before it is done, and order holds
 // as many as there are workers, so at most workers+1 decoded frames exist: one is read, the others wait.
 func (c *contentReader) start() {
-	workers := min(workerCount(0), len(c.blob.Frames))
+	workers := min(decoderCount(), len(c.blob.Frames))
 	c.order = make(chan *decodeJob, workers)
 	jobs := make(chan *decodeJob)
 	c.group.Add(1 + workers)

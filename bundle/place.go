@@ -53,7 +53,7 @@ func (c *contentReader) place(w io.WriterAt, digest bool) error {
 	close(p.hashed)
 	c.err = io.EOF // there is nothing to be read afterwards
 	var group sync.WaitGroup
-	for range min(workerCount(0), len(c.blob.Frames)) {
+	for range min(decoderCount(), len(c.blob.Frames)) {
 		group.Go(p.work)
 	}
 	group.Wait()

@@ -50,9 +50,15 @@ func (l Level) speed() zstd.EncoderLevel {
 // read the blob.
 const rawBelow = 4096
 
-// maxWorkers bounds the goroutines that encode or decode one blob. More of them need more memory and are not faster from
+// maxWorkers bounds the goroutines that encode one blob or look at several. More of them need more memory and are not faster from
 // the media that bundles lie on.
 const maxWorkers = 4
+
+// maxDecoders bounds those that decode one blob: an installer with three stays below 40 MiB, and they are faster than the
+// disks of hosts.
+const maxDecoders = 3
+
+func decoderCount() int { return min(workerCount(0), maxDecoders) }
 
 func workerCount(n int) int {
 	if n <= 0 {
