@@ -55,6 +55,9 @@ func (in *inputs) build(site, store string) []string {
 	if in.opts.catalogue != "" {
 		argv = append(argv, "--catalogue", in.opts.catalogue)
 	}
+	if in.opts.words != "" {
+		argv = append(argv, "--passphrase-file", in.opts.words)
+	}
 	return argv
 }
 

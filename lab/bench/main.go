@@ -15,6 +15,7 @@ import (
 type options struct {
 	site, store, catalogue string
 	bundle, install        string // programs
+	words                  string // file with the site's passphrase; "" none
 	rounds                 int
 	work                   string // scratch
 }
@@ -26,6 +27,7 @@ func main() {
 	flag.StringVar(&o.catalogue, "catalogue", "", "its catalogue; \"\" for the built-in one")
 	flag.StringVar(&o.bundle, "bundle", "bin/bundle", "bundle program")
 	flag.StringVar(&o.install, "install", "bin/install", "install program")
+	flag.StringVar(&o.words, "passphrase-file", "", "file with the site's passphrase, when there is one")
 	flag.IntVar(&o.rounds, "rounds", 5, "rounds, after one that is thrown away")
 	flag.Parse()
 	switch flag.Arg(0) { // this program again, as one side of a comparison
@@ -50,7 +52,7 @@ func run(o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(o.work)) }()
-	for _, p := range []*string{&o.site, &o.store, &o.catalogue, &o.bundle, &o.install, &o.work} {
+	for _, p := range []*string{&o.site, &o.store, &o.catalogue, &o.bundle, &o.install, &o.words, &o.work} {
 		if *p != "" {
 			if *p, err = filepath.Abs(*p); err != nil {
 				return err

@@ -78,7 +78,7 @@ func (in *inputs) plan(path string) (read, peak int64, err error) {
 	if err := b.Close(); err != nil {
 		return 0, 0, err
 	}
-	cmd := exec.Command(in.opts.install, "plan", "--bundle", path, "--role", role, "--ip", hosts[0].IP)
+	cmd := exec.Command(filepath.Join(filepath.Dir(path), "install"), "plan", "--bundle", path, "--role", role, "--ip", hosts[0].IP)
 	if err := cmd.Start(); err != nil {
 		return 0, 0, err
 	}
