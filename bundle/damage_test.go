@@ -328,7 +328,7 @@ func TestANewerFormatIsNamedAsSuchWhateverFollows(t *testing.T) {
 	data := slices.Concat(rawMember("oci-layout", ociLayout), rawMember("index.json", index), rawMember("something", "else"), make([]byte, tarEnd))
 	_, err := openBytes(data)
 	var format *FormatError
-	if !errors.As(err, &format) || format.Found != 7 || format.Known != 0 {
+	if !errors.As(err, &format) || format.Found != 7 || format.Known != Format {
 		t.Errorf("error %v, want format 7 named", err)
 	}
 }

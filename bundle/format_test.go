@@ -68,7 +68,7 @@ func TestTheLimitsOfTheSpecificationAreTheConstants(t *testing.T) {
 		name  string
 		value int64
 	}{
-		{"MaxIndexJSON", MaxIndexJSON}, {"MaxRoleIndexSize", MaxRoleIndexSize}, {"MaxPackSize", MaxPackSize}, {"MaxBlobSize", MaxBlobSize},
+		{"MaxIndexJSON", MaxIndexJSON}, {"MaxRoleIndexSize", MaxRoleIndexSize}, {"MaxPackSize", MaxPackSize}, {"MaxSealedSize", MaxSealedSize}, {"MaxKeyFile", MaxKeyFile}, {"MaxBlobSize", MaxBlobSize},
 		{"MaxMembers", MaxMembers}, {"MaxSignatures", MaxSignatures}, {"MaxArtifacts", MaxArtifacts}, {"MaxHosts", MaxHosts}, {"MaxImages", MaxImages}, {"MaxLayers", MaxLayers},
 		{"MaxEntries", MaxEntries}, {"MaxPath", MaxPath}, {"MaxString", MaxString}, {"FrameSize", FrameSize},
 		{"MaxFrameStored", MaxFrameStored}, {"MaxFrames", MaxFrames},
