@@ -79,7 +79,13 @@ func TestARecordOfAnotherBuildMakesNoOtherBundleOfThisOne(t *testing.T) {
 	if len(changed) != len(content) {
 		t.Fatal("the samples should have one size")
 	}
-	if err := errors.Join(os.WriteFile(path, changed, 0o600), damage.Noise(path, int64(len(content))*3/4, 10, damage.Random(1))); err != nil {
+	whole := mustOpen(t, changed)
+	kubelet, _ := whole.Artifact("kubelet")
+	place, err := whole.src.open(kubelet.Blob.Stored)
+	if err == nil {
+		err = errors.Join(os.WriteFile(path, changed, 0o600), damage.Noise(path, place.offset+10, 10, damage.Random(1)))
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	b, err := Open(path)
