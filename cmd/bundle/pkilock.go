@@ -58,8 +58,8 @@ func newPKIUnlock(a *app) *cobra.Command {
 	unlock := &cobra.Command{
 		Use:   "unlock",
 		Short: "Give the private keys in pki/ back",
-		Long: `Put back what "bundle pki lock" has locked, and remove the locked file. It may be
-cut off at any moment and run again.
+		Long: `Put back what "bundle pki lock" has locked, and remove the locked file. It may
+be cut off at any moment and run again.
 
 With --json: unlocked, the number of files.
 
