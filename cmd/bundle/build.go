@@ -56,15 +56,15 @@ What is secret in the bundles (private keys, tokens) is sealed for the site's
 passphrase, and for the SSH keys of the hosts whose sshHostKey is in
 cluster.yaml. The first build asks for a passphrase, twice; without a terminal
 and without a flag it makes one of six words and shows it once: write it down,
-it is kept nowhere. Packs are sealed once and kept in pki/sealed; a build in which
-one has changed asks for the same passphrase again. With security.packs: plain
-in cluster.yaml nothing is sealed.
+it is kept nowhere. Packs are sealed once and kept in pki/sealed; a build in
+which one has changed asks for the same passphrase again. With security.packs:
+plain in cluster.yaml nothing is sealed.
 
 With --json: dist, since, renewal, locked (it locked first), unchanged, packs
 (sealed or plain), sealed (how many packs were sealed now), passphrase (only
-when one was made), signer (key, id, fingerprint, own: it is the site's own; null
-when unsigned), bundles (role, path, root, fingerprint, size, hosts, install) and
-files (name, size, sha256).
+when one was made), signer (key, id, fingerprint, own: it is the site's own;
+null when unsigned), bundles (role, path, root, fingerprint, size, hosts,
+install) and files (name, size, sha256).
 
 ` + exitText
 
