@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
+	"offgrid/builder/internal/pki"
 	"offgrid/bundle"
 )
 
@@ -85,7 +87,26 @@ func (s *Site) Lock(ctx context.Context) (*LockResult, error) {
 	if r.Changed, err = s.replacesLock(lock); err != nil || !r.Changed {
 		return r, err
 	}
+	if err := s.dateAfter(lock); err != nil {
+		return r, err
+	}
 	return r, WriteLock(r.Path, lock)
+}
+
+// dateAfter makes the lock later than the one that it replaces and than the last renewal, whatever the clock says: the serial of
+// bundles follows from it, and hosts refuse a smaller one.
+func (s *Site) dateAfter(lock *Lock) error {
+	last, err := pki.Serial(s.path(PKIName))
+	if err != nil {
+		return err
+	}
+	if was, err := ReadLock(s.path(LockName)); err == nil {
+		last = max(last, was.Date.Unix())
+	}
+	if at := time.Unix(last+1, 0).UTC(); lock.Date.Before(at) {
+		lock.Date = at
+	}
+	return nil
 }
 
 // replacesLock reports whether the lock on disk, if any, says something else than lock, its date apart.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"offgrid/builder"
+	"offgrid/bundle/seal"
+	"offgrid/cmd/internal/passphrase"
 )
 
 func newKeygen(a *app) *cobra.Command {
@@ -20,9 +23,9 @@ func newKeygen(a *app) *cobra.Command {
 		Short: "Make a key that signs bundles",
 		Long: `Make a minisign key pair: the secret key in FILE (default minisign.key, mode
 0600), the public key beside it with the ending .pub. Nothing is ever
-overwritten. The secret key is protected with the passphrase that
---passphrase-file gives; --no-passphrase leaves it as it is. Protecting takes
-1 GiB of memory for some seconds, and so does each use.
+overwritten. The secret key is protected with a passphrase, which you are asked
+for unless --passphrase-file gives it; --no-passphrase leaves it as it is.
+Protecting takes 1 GiB of memory for some seconds, and so does each use.
 
 A site has a key of its own in pki/ and needs no other. Make one to sign for
 several sites, or to keep it off the machine that builds. Then:
@@ -34,14 +37,17 @@ With --json: key (the public one), id, fingerprint, own (false), file.
 		Example: "  bundle keygen /media/safe/minisign.key\n  bundle keygen --no-passphrase /run/secrets/minisign.key",
 		Args:    atMost(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if plain && a.keySecret != "" {
-				return &usageError{"--passphrase-file and --no-passphrase exclude each other", cmd.CommandPath()}
+			if err := a.secretFlags(cmd.CommandPath()); err != nil {
+				return err
 			}
-			return a.keygen(cmd.InOrStdin(), append(args, builder.SigningKeyName)[0], plain)
+			if plain && a.secret.Given() {
+				return &usageError{"a passphrase and --no-passphrase exclude each other", cmd.CommandPath()}
+			}
+			return a.keygen(cmd.Context(), append(args, builder.SigningKeyName)[0], plain)
 		},
 	}
 	cmd.Flags().BoolVar(&plain, "no-passphrase", false, "do not protect the secret key: whoever can read the file can sign")
-	cmd.Flags().StringVar(&a.keySecret, "passphrase-file", "", "file whose first line is the passphrase; - is standard input")
+	a.passphraseFlags(cmd)
 	return cmd
 }
 
@@ -49,11 +55,9 @@ With --json: key (the public one), id, fingerprint, own (false), file.
 func (a *app) signFlags(cmd *cobra.Command, o *builder.SignOptions) {
 	cmd.Flags().StringVar(&o.Key, "sign", "", "minisign secret key that signs the bundles, instead of the site's own in pki/")
 	cmd.MarkFlagFilename("sign", "key")
-	cmd.Flags().StringVar(&a.keySecret, "sign-passphrase-file", "", "file whose first line is the passphrase of that key; - is standard input")
+	cmd.Flags().StringVar(&a.keySecret, "sign-passphrase-file", "", "file whose first line is the passphrase of that key, when it is protected; - is standard input; without it you are asked")
 	cmd.Flags().BoolVar(&o.Unsigned, "unsigned", false, "do not sign: hosts then refuse the bundles unless they are told --allow-unsigned")
-	o.Passphrase = func() (string, error) {
-		return a.keyPassphrase(cmd.InOrStdin(), "the key "+o.Key, "--sign-passphrase-file")
-	}
+	o.Passphrase = func() (string, error) { return a.keyPassphrase(cmd.Context(), o.Key) }
 }
 
 // madeKey is what keygen prints for programs.
@@ -62,15 +66,12 @@ type madeKey struct {
 	File string `json:"file"` // of the secret key
 }
 
-func (a *app) keygen(in io.Reader, path string, plain bool) error {
+func (a *app) keygen(ctx context.Context, path string, plain bool) error {
 	secret := ""
 	if !plain {
 		var err error
-		if secret, err = a.keyPassphrase(in, "the new key", "--passphrase-file, or say --no-passphrase"); err != nil {
+		if secret, err = a.newKeyPassphrase(ctx); err != nil {
 			return err
-		}
-		if secret == "" {
-			return &refusal{errors.New("the passphrase is empty"), "give one, or say --no-passphrase"}
 		}
 	}
 	made, err := builder.MakeKey(path, secret)
@@ -103,25 +104,41 @@ func (a *app) saySigner(r *builder.BuildResult) {
 	}
 }
 
-// keyPassphrase reads the passphrase of a signing key: the first line of the file that the flag names.
-func (a *app) keyPassphrase(in io.Reader, what, flag string) (string, error) {
-	switch a.keySecret {
-	case "":
-		return "", &refusal{errors.New(what + " wants a passphrase"), "name a file whose first line it is with " + flag + "; - is standard input"}
-	case "-":
+// newKeyPassphrase gets the passphrase of a key that is made.
+func (a *app) newKeyPassphrase(ctx context.Context) (string, error) {
+	var chosen seal.Passphrase
+	var err error
+	switch {
+	case a.secret.Given():
+		chosen, err = a.secret.Read(ctx, a.console)
+	case a.console.Interactive():
+		chosen, err = passphrase.Choose(ctx, a.console, "A passphrase for the secret key", false)
 	default:
+		err = &refusal{errors.New("the new key wants a passphrase, and there is no terminal to ask at"), "name a file whose first line it is with --passphrase-file, or say --no-passphrase"}
+	}
+	return chosen.Reveal(), err
+}
+
+// keyPassphrase gets the passphrase of a signing key. Any will do that the key was made with, here or by minisign.
+func (a *app) keyPassphrase(ctx context.Context, key string) (string, error) {
+	switch {
+	case a.keySecret == "-":
+		return a.console.Line(ctx)
+	case a.keySecret != "":
 		f, err := os.Open(a.keySecret)
 		if err != nil {
-			return "", fmt.Errorf("reading the passphrase of %s: %w", what, err)
+			return "", fmt.Errorf("reading the passphrase of %s: %w", key, err)
 		}
 		defer f.Close()
-		in = f
+		line, err := bufio.NewReader(io.LimitReader(f, maxSecretLine)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("reading the passphrase of %s: %w", key, err)
+		}
+		return strings.TrimRight(line, "\r\n"), nil
+	case a.console.Interactive():
+		return a.console.Secret(ctx, "Passphrase of "+key)
 	}
-	line, err := bufio.NewReader(io.LimitReader(in, maxSecretLine)).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return "", fmt.Errorf("reading the passphrase of %s: %w", what, err)
-	}
-	return strings.TrimRight(line, "\r\n"), nil
+	return "", &refusal{fmt.Errorf("%s wants a passphrase, and there is no terminal to ask at", key), "name a file whose first line it is with --sign-passphrase-file; - is standard input"}
 }
 
 // maxSecretLine bounds the line with a passphrase in bytes.

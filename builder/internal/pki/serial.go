@@ -36,6 +36,9 @@ type lastRenewal struct {
 
 func serialName(serial int64) string { return strconv.FormatInt(serial, 10) }
 
+// Serial returns the serial of the last renewal, 0 when there was none, or no directory.
+func Serial(dir string) (int64, error) { return readSerial(dir) }
+
 // readSerial returns the serial of the last renewal, 0 when there was none.
 func readSerial(dir string) (int64, error) {
 	path := filepath.Join(dir, serialFile)
