@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -126,13 +127,29 @@ func pushRole(ctx context.Context, b *bundle.Bundle, o PushOptions) (PushedRef, 
 		return PushedRef{}, err
 	}
 	root.Close()
-	to := image.Target{
-		Ref:       o.Registry + "/offgrid/" + b.Role.Cluster.Name + "/" + b.Role.Role + ":" + strconv.FormatInt(b.Role.Cluster.Serial, 10),
-		PlainHTTP: o.PlainHTTP,
-	}
+	repository := o.Registry + "/offgrid/" + b.Role.Cluster.Name + "/" + b.Role.Role
+	to := image.Target{Ref: repository + ":" + strconv.FormatInt(b.Role.Cluster.Serial, 10), PlainHTTP: o.PlainHTTP}
 	err = image.Push(ctx, to, image.Blob{MediaType: bundle.MediaTypeIndex, Digest: b.RootDigest, Size: size}, func(d bundle.Digest) (io.ReadCloser, error) {
 		r, _, err := b.Stored(d)
 		return r, err
 	})
+	if err == nil && b.Signature != nil {
+		err = pushSignature(ctx, b, image.Target{Ref: repository + ":" + bundle.SignatureTag(b.RootDigest), PlainHTTP: o.PlainHTTP})
+	}
 	return PushedRef{Ref: to.Ref, Digest: b.RootDigest, Source: b.Path}, err
+}
+
+// pushSignature puts the signature beside the bundle.
+func pushSignature(ctx context.Context, b *bundle.Bundle, to image.Target) error {
+	text := b.Signature.Bytes()
+	manifest, err := bundle.SignatureManifest(text)
+	if err != nil {
+		return err
+	}
+	data := map[bundle.Digest][]byte{}
+	for _, d := range [][]byte{text, manifest, bundle.EmptyConfig()} {
+		data[bundle.DigestOf(d)] = d
+	}
+	what := image.Blob{MediaType: bundle.MediaTypeManifest, Digest: bundle.DigestOf(manifest), Size: int64(len(manifest))}
+	return image.Push(ctx, to, what, func(d bundle.Digest) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(data[d])), nil })
 }

@@ -27,6 +27,9 @@ const (
 	MediaTypeSSHHostKey   = "application/vnd.offgrid.hostpack.sshhostkey.v1+age"
 	MediaTypeArtifactRaw  = "application/vnd.offgrid.artifact.v1"
 	MediaTypeArtifactZstd = "application/vnd.offgrid.artifact.v1+zstd"
+
+	ArtifactTypeSignature = "application/vnd.offgrid.signature.v1" // in a registry
+	MediaTypeSignature    = "application/vnd.offgrid.signature.v1+minisign"
 )
 
 // Annotation keys.
