@@ -28,7 +28,7 @@ one), signer (key, id, fingerprint, when it was verified) and size.
 
 ` + exitText,
 		Example: `  bundle pull registry.site.example:5000/offgrid/demo/node:1700000000
-  bundle pull --key minisign.pub -o node.bundle registry.site.example/offgrid/demo/node:1700000000`,
+  bundle pull --key minisign.pub registry.example/offgrid/demo/node:1700000000`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return &usageError{"which reference? One, as bundle push printed it", cmd.CommandPath()}
