@@ -13,7 +13,7 @@ test: ## unit, script and integration tests: no root, no network but loopback
 	$(GO) vet ./...
 	@unformatted="$$(gofmt -l cmd bundle builder installer manifests lab)"; \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w these: $$unformatted"; exit 1; fi
-	$(GO) test -race $(TESTED)
+	$(GO) test -race -timeout 30m $(TESTED)
 
 kills: ## kills the installer before and after every change of every step of every role; test tries one in ten of them; and every damage to a bundle
 	OFFGRID_KILLS=all $(GO) test -count=1 -timeout 60m -run 'Kill|Crash' ./installer
