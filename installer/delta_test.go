@@ -198,3 +198,18 @@ func TestADeltaThatIsKilledAnywhereEndsNewOrOld(t *testing.T) {
 		t.Error("one of the ends was never seen")
 	}
 }
+
+func TestAHostWithoutTheMemoryThatAPassphraseTakesIsToldSo(t *testing.T) {
+	s := siteUp(t)
+	s.Replace(t, "20.0.0.103")
+	s.Hosts["20.0.0.103"].Put(t, "/proc/meminfo", "MemTotal: 2000000 kB\nMemAvailable: 40000 kB\n")
+	job, err := s.Session("20.0.0.103").Prepare(t.Context(), installer.Request{Roles: []string{"node"}, IP: "20.0.0.103", Bundle: s.Bundle("node")})
+	must(t, err)
+	defer job.Close()
+	for _, f := range job.Findings {
+		if f.ID == "memory-passphrase" && f.Severity == installer.Refuse {
+			return
+		}
+	}
+	t.Errorf("findings %+v", job.Findings)
+}

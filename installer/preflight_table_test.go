@@ -36,6 +36,8 @@ func hostCases() []preflightCase {
 		}, want: []string{"wrong-os"}, text: "Ubuntu 22.04"},
 		{name: "right system, wrong major version", role: "etcd", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) { in.Facts.OS.VersionID = "8" },
 			want: []string{"wrong-os"}},
+		{name: "a bundle whose packs are not sealed", role: "etcd", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) { in.Roles[0].Plain = true },
+			want: []string{"pack-plain"}, text: "are not sealed"},
 		{name: "no address", role: "etcd", ip: "twenty", want: []string{"bad-ip"}},
 		{name: "address of another host", role: "etcd", make: func(_ *testing.T, _ *pfCA, in *PreflightInput) {
 			in.Facts.Addresses[1].Prefix = netip.MustParsePrefix("20.0.0.103/24")
