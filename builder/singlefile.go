@@ -79,7 +79,7 @@ func appendFile(ctx context.Context, w io.Writer, path string, want bundle.Diges
 	}
 	defer f.Close()
 	h := sha256.New()
-	n, err := io.Copy(io.MultiWriter(w, h), stoppable{ctx, f})
+	n, err := io.Copy(io.MultiWriter(w, h), bundle.Stoppable(ctx, f))
 	if err != nil {
 		return n, err
 	}
@@ -87,18 +87,4 @@ func appendFile(ctx context.Context, w io.Writer, path string, want bundle.Diges
 		return n, errors.Join(&bundle.DigestError{Name: path, Want: want, Got: got, Size: n}, errors.New("it was written a moment ago: is the disk sound?"))
 	}
 	return n, nil
-}
-
-// stoppable ends reading when its context is done.
-type stoppable struct {
-	ctx context.Context //nolint:containedctx // a reader has no other way to be stopped
-	r   io.Reader
-}
-
-// Read implements io.Reader.
-func (s stoppable) Read(p []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return s.r.Read(p)
 }

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -52,6 +53,9 @@ func (v *verifyReader) atEnd() error {
 	}
 	return io.EOF
 }
+
+// Stoppable reads from r until ctx is done, and then ends with the context's error.
+func Stoppable(ctx context.Context, r io.Reader) io.Reader { return contextReader{ctx.Err, r} }
 
 // contextReader stops reading when its context is done.
 type contextReader struct {

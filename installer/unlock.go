@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strconv"
 	"strings"
 
 	"offgrid/bundle"
@@ -131,24 +130,13 @@ const memoryReserve = 48 << 20
 // memoryFinding speaks of a host on which opening a pack would be killed. A kernel that does not say what is free is trusted.
 func (s *Session) memoryFinding(box *hostpack.Box, name string) []Finding {
 	text, err := host.ReadFile(s.Host, "/proc/meminfo", saveMax)
-	free, ok := parseAvailable(string(text))
+	free, ok := memAvailable(string(text))
 	if err != nil || !ok || free >= box.Memory()+memoryReserve {
 		return nil
 	}
 	return conflict("memory-passphrase", fmt.Sprintf("%s of memory are available, and opening the pack of %s with the passphrase takes %s", mib(free), name, mib(box.Memory()+memoryReserve)),
 		"/proc/meminfo", "a passphrase that is tried cheaply is guessed cheaply",
 		"ps -eo rss,pid,args --sort=-rss | head   (stop what takes the most for a minute; or put the host's SSH key into cluster.yaml as sshHostKey: then it takes no memory)")
-}
-
-// parseAvailable reads from /proc/meminfo how many bytes programs can still get without swapping.
-func parseAvailable(meminfo string) (int64, bool) {
-	for line := range strings.Lines(meminfo) {
-		if rest, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
-			kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
-			return kib << 10, err == nil && kib >= 0 && kib < 1<<50
-		}
-	}
-	return 0, false
 }
 
 // readPack reads the host's pack: of a bundle that the operator brought, or of what was carried from one.

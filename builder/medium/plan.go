@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"offgrid/bundle"
 	"offgrid/bundle/medium"
 	"offgrid/bundle/recovery"
 )
@@ -148,7 +149,7 @@ func (s *source) split(ctx context.Context, part int64) ([]piece, error) {
 			p.name = recovery.PartName(s.name, len(pieces)+1)
 		}
 		h := sha256.New()
-		if _, err := io.Copy(io.MultiWriter(whole, h), stopping{ctx, io.NewSectionReader(f, at, p.size)}); err != nil {
+		if _, err := io.Copy(io.MultiWriter(whole, h), bundle.Stoppable(ctx, io.NewSectionReader(f, at, p.size))); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", s.path, err)
 		}
 		p.sum = hex.EncodeToString(h.Sum(nil))
@@ -158,20 +159,6 @@ func (s *source) split(ctx context.Context, part int64) ([]piece, error) {
 		return nil, &SourceError{filepath.Dir(s.path), fmt.Errorf("%s has another sha256 than %s says", s.name, sumsName)}
 	}
 	return pieces, nil
-}
-
-// stopping ends a reading when its context is done.
-type stopping struct {
-	ctx context.Context //nolint:containedctx // a reader has no other way to be stopped
-	r   io.Reader
-}
-
-// Read implements io.Reader.
-func (s stopping) Read(b []byte) (int, error) {
-	if err := s.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return s.r.Read(b)
 }
 
 // layout is everything that the medium is to hold.
@@ -272,7 +259,7 @@ func digestFile(ctx context.Context, path string) (string, int64, error) {
 	defer f.Close()
 	recovery.Forget(f, 0, 0)
 	h := sha256.New()
-	n, err := io.Copy(h, stopping{ctx, f})
+	n, err := io.Copy(h, bundle.Stoppable(ctx, f))
 	return hex.EncodeToString(h.Sum(nil)), n, err
 }
 

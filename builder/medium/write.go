@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"offgrid/builder"
+	"offgrid/bundle"
 	"offgrid/bundle/medium"
 	"offgrid/bundle/progress"
 )
@@ -337,7 +338,7 @@ func (w *writer) copy(ctx context.Context, p *piece) error {
 	defer r.Close()
 	w.begin("write", p.name, p.size)
 	err = builder.WriteFile(filepath.Join(w.opts.Target, p.name), p.mode, func(f io.Writer) error {
-		_, err := io.Copy(f, counting{w, stopping{ctx, r}})
+		_, err := io.Copy(f, counting{w, bundle.Stoppable(ctx, r)})
 		return err
 	})
 	w.end()

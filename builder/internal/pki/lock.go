@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"offgrid/builder/internal/durable"
 	"offgrid/bundle/seal"
 )
 
@@ -112,7 +113,7 @@ func Unlock(dir string, p seal.Passphrase) (int, error) {
 		err = syncTree(dir)
 	}
 	if err == nil {
-		err = errors.Join(os.Remove(filepath.Join(dir, lockedFile)), syncDir(dir))
+		err = errors.Join(os.Remove(filepath.Join(dir, lockedFile)), durable.Dir(dir))
 	}
 	return n, err
 }
@@ -259,7 +260,7 @@ func replaceFile(name string, fill func(io.Writer) error) error {
 	if err != nil {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
-	return syncDir(dir)
+	return durable.Dir(dir)
 }
 
 // syncTree makes the names in all directories durable.
@@ -268,6 +269,6 @@ func syncTree(dir string) error {
 		if err != nil || !d.IsDir() {
 			return err
 		}
-		return syncDir(name)
+		return durable.Dir(name)
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"offgrid/builder/cluster"
+	"offgrid/builder/internal/durable"
 	"offgrid/bundle"
 	"offgrid/bundle/progress"
 )
@@ -52,19 +53,29 @@ type chosen struct {
 
 func (c chosen) rel() string { return filepath.Join(hostsDir, c.host.Name, c.spec.name) }
 
-// Renew makes leaf certificates anew, ahead of time: new keys, the same authorities, the names and addresses of the cluster
-// file as it is now. All of them or none take the place of the old ones, which are kept below old/SERIAL. Certificates that
-// do not exist yet are the next build's affair.
-func Renew(ctx context.Context, dir string, req RenewRequest) (*Renewal, error) {
+// authorities reads what signs, for somebody who is about to change what is in dir.
+func authorities(dir string, req Request) (*Set, error) {
 	silenceLibrary()
 	if err := prepare(dir, req.Now); err != nil {
 		return nil, err
 	}
 	set, problems := &Set{}, &Problems{Dir: dir}
-	readAuthority(dir, req.Request, set, problems)
+	readAuthority(dir, req, set, problems)
 	if len(problems.Items) > 0 {
 		return nil, problems
 	}
+	return set, nil
+}
+
+// Renew makes leaf certificates anew, ahead of time: new keys, the same authorities, the names and addresses of the cluster
+// file as it is now. All of them or none take the place of the old ones, which are kept below old/SERIAL. Certificates that
+// do not exist yet are the next build's affair.
+func Renew(ctx context.Context, dir string, req RenewRequest) (*Renewal, error) {
+	set, err := authorities(dir, req.Request)
+	if err != nil {
+		return nil, err
+	}
+	problems := &Problems{Dir: dir}
 	all, err := choose(dir, req, problems)
 	if err != nil {
 		return nil, err
@@ -214,10 +225,10 @@ func finish(dir string) error {
 	if err := os.Rename(filepath.Join(at, serialFile), filepath.Join(dir, serialFile)); err != nil {
 		return err
 	}
-	if err := errors.Join(syncDir(dir), os.RemoveAll(at)); err != nil {
+	if err := errors.Join(durable.Dir(dir), os.RemoveAll(at)); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return durable.Dir(dir)
 }
 
 // replaceDir moves the old directory away, unless an earlier try has, and the new one into its place.
@@ -230,9 +241,9 @@ func replaceDir(dir, from, rel, kept string) error {
 		return err
 	}
 	for at := filepath.Dir(aside); at != dir; at = filepath.Dir(at) { // the directories above may be new as well
-		if err := syncDir(at); err != nil {
+		if err := durable.Dir(at); err != nil {
 			return err
 		}
 	}
-	return syncDir(filepath.Dir(now))
+	return durable.Dir(filepath.Dir(now))
 }

@@ -66,15 +66,11 @@ func (e *RotationError) Error() string { return "changing authorities: " + e.Tex
 // Rotate begins a change of the authorities, or takes it to its next step. As with a renewal, all of a step has happened or none
 // of it, whatever happens to this machine, and what was replaced is kept below old/SERIAL.
 func Rotate(ctx context.Context, dir string, req RotateRequest) (*Rotation, error) {
-	silenceLibrary()
-	if err := prepare(dir, req.Now); err != nil {
+	set, err := authorities(dir, req.Request)
+	if err != nil {
 		return nil, err
 	}
-	set, problems := &Set{}, &Problems{Dir: dir}
-	readAuthority(dir, req.Request, set, problems)
-	if len(problems.Items) > 0 {
-		return nil, problems
-	}
+	problems := &Problems{Dir: dir}
 	if err := due(set.Step, req); err != nil {
 		return nil, err
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+
+	"offgrid/builder/internal/durable"
 )
 
 // staging is what is to take the place of what is there: all of it or none.
@@ -47,7 +49,7 @@ func (s *staging) write(dir string, serial int64) error {
 		err = fill(temp, map[string][]byte{endFile: nil})
 	}
 	if err == nil {
-		err = syncDir(temp)
+		err = durable.Dir(temp)
 	}
 	if err == nil {
 		err = os.Rename(temp, filepath.Join(dir, renewingDir))
@@ -55,7 +57,7 @@ func (s *staging) write(dir string, serial int64) error {
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(temp))
 	}
-	return syncDir(dir)
+	return durable.Dir(dir)
 }
 
 // staged lists the directories that take the place of others, relative to the directory of certificates.

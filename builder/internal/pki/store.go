@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"offgrid/builder/internal/durable"
 )
 
 const (
@@ -105,7 +107,7 @@ func writeDir(parent, name string, files map[string][]byte) error {
 	}
 	for _, dir := range []string{parent, filepath.Dir(parent)} { // the parent may be new as well
 		if err == nil {
-			err = syncDir(dir)
+			err = durable.Dir(dir)
 		}
 	}
 	if err != nil {
@@ -125,17 +127,5 @@ func fill(dir string, files map[string][]byte) error {
 			return err
 		}
 	}
-	return syncDir(dir)
-}
-
-// syncDir makes a rename durable. Windows cannot sync a directory and needs not.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return durable.Dir(dir)
 }
