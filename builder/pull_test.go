@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -175,12 +176,10 @@ func TestAPullThatWasCutOffGoesOnWhereItStopped(t *testing.T) {
 	r := newLyingRegistry(t)
 	path, ref, key := pushed(t, r)
 	out := filepath.Join(t.TempDir(), "back.bundle")
-	blobs := 0
+	var blobs atomic.Int64
 	r.lie(func(path string, _ []byte) (int, []byte) {
-		if strings.Contains(path, "/blobs/") {
-			if blobs++; blobs > 8 {
-				return http.StatusServiceUnavailable, nil
-			}
+		if strings.Contains(path, "/blobs/") && blobs.Add(1) > 8 {
+			return http.StatusServiceUnavailable, nil
 		}
 		return 0, nil
 	})
