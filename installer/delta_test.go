@@ -165,38 +165,10 @@ func TestADeltaThatIsKilledAnywhereEndsNewOrOld(t *testing.T) {
 	s := siteUp(t)
 	delta := deltas(t, s)
 	w := what{"etcd", "20.0.0.104"}
-	e := ends{old: upgradeTree(t, s.Hosts[w.ip])}
-	aside(t, s, w.ip, func(left *hosttest.Host) {
-		if _, err := partOn(t.Context(), s, w, delta[w.role]); err != nil {
-			t.Fatal(err)
-		}
-		e.now = upgradeTree(t, left)
+	killedAnywhere(t, s, w, func(ctx context.Context) error {
+		_, err := partOn(ctx, s, w, delta[w.role])
+		return err
 	})
-	h, count := s.Hosts[w.ip], map[string]int{}
-	h.Kills(t, journalAndLock(), func() {
-		if _, err := partOn(context.Background(), s, w, delta[w.role]); err != nil {
-			t.Fatal(err)
-		}
-	}, func(left *hosttest.Host, n int, after bool) {
-		if !hosttest.Tried(n, after) {
-			return
-		}
-		at := fmt.Sprintf("killed at change %d, after it: %v", n, after)
-		back := s.Aside()
-		s.Hosts[w.ip] = left
-		defer func() { s.Hosts[w.ip] = h; back() }()
-		again := n/2%2 == 0
-		if again {
-			if _, err := partOn(context.Background(), s, w, delta[w.role]); err != nil {
-				t.Errorf("%s: the same command: %v", at, err)
-			}
-		}
-		count[endsOne(t, s, upgradeCase{run: w}, e, at, again)]++
-	})
-	t.Logf("kills: %v", count)
-	if count["new"] == 0 || count["old"] == 0 {
-		t.Error("one of the ends was never seen")
-	}
 }
 
 func TestAHostWithoutTheMemoryThatAPassphraseTakesIsToldSo(t *testing.T) {

@@ -221,38 +221,47 @@ func TestARenewalThatIsKilledAnywhereEndsNewOrOld(t *testing.T) {
 			t.Parallel()
 			s := siteUp(t)
 			s.Bring(t, renewed())
-			e := ends{old: upgradeTree(t, s.Hosts[w.ip])}
-			aside(t, s, w.ip, func(left *hosttest.Host) {
-				if _, err := renewOn(t.Context(), s, w); err != nil {
-					t.Fatal(err)
-				}
-				e.now = upgradeTree(t, left)
+			killedAnywhere(t, s, w, func(ctx context.Context) error {
+				_, err := renewOn(ctx, s, w)
+				return err
 			})
-			h, count := s.Hosts[w.ip], map[string]int{}
-			h.Kills(t, journalAndLock(), func() {
-				if _, err := renewOn(context.Background(), s, w); err != nil {
-					t.Fatal(err)
-				}
-			}, func(left *hosttest.Host, n int, after bool) {
-				if !hosttest.Tried(n, after) {
-					return
-				}
-				at := fmt.Sprintf("killed at change %d, after it: %v", n, after)
-				back := s.Aside()
-				s.Hosts[w.ip] = left
-				defer func() { s.Hosts[w.ip] = h; back() }()
-				again := n/2%2 == 0
-				if again {
-					if _, err := renewOn(context.Background(), s, w); err != nil {
-						t.Errorf("%s: the same command: %v", at, err)
-					}
-				}
-				count[endsOne(t, s, upgradeCase{run: w}, e, at, again)]++
-			})
-			t.Logf("kills: %v", count)
-			if count["new"] == 0 || count["old"] == 0 {
-				t.Error("one of the ends was never seen")
-			}
 		})
+	}
+}
+
+// killedAnywhere kills a change of version at changes of its own; afterwards a resume, without the stick, or the same command goes on.
+func killedAnywhere(t *testing.T, s *sitetest.Site, w what, change func(context.Context) error) {
+	t.Helper()
+	e := ends{old: upgradeTree(t, s.Hosts[w.ip])}
+	aside(t, s, w.ip, func(left *hosttest.Host) {
+		if err := change(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		e.now = upgradeTree(t, left)
+	})
+	h, count := s.Hosts[w.ip], map[string]int{}
+	h.Kills(t, journalAndLock(), func() {
+		if err := change(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}, func(left *hosttest.Host, n int, after bool) {
+		if !hosttest.Tried(n, after) {
+			return
+		}
+		at := fmt.Sprintf("killed at change %d, after it: %v", n, after)
+		back := s.Aside()
+		s.Hosts[w.ip] = left
+		defer func() { s.Hosts[w.ip] = h; back() }()
+		again := n/2%2 == 0
+		if again {
+			if err := change(context.Background()); err != nil {
+				t.Errorf("%s: the same command: %v", at, err)
+			}
+		}
+		count[endsOne(t, s, upgradeCase{run: w}, e, at, again)]++
+	})
+	t.Logf("kills: %v", count)
+	if count["new"] == 0 || count["old"] == 0 {
+		t.Error("one of the ends was never seen")
 	}
 }
