@@ -187,6 +187,9 @@ func (l *layout) names() []string {
 func (w *writer) plan(ctx context.Context) (*layout, error) {
 	l := &layout{list: medium.Manifest{Format: medium.Format, State: medium.Writing, Files: []medium.File{}}}
 	sheet := &sheet{}
+	if err := sheet.trust(w.sources); err != nil {
+		return nil, err
+	}
 	for _, s := range w.sources {
 		part, err := partSize(s.size, w.fs.Largest, w.opts.PartSize)
 		if err != nil {

@@ -3,11 +3,18 @@ package medium
 import (
 	"cmp"
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
 	"offgrid/bundle"
+	"offgrid/bundle/signature"
 )
+
+// maxInstaller is how much of an installer is looked at for whom it trusts, in bytes: more than any is long. What follows it in a
+// single file is a bundle.
+const maxInstaller = 32 << 20
 
 // sheet gathers what the run sheet says. It holds no secret and no time: the same build gives the same sheet.
 type sheet struct {
@@ -16,7 +23,9 @@ type sheet struct {
 	roles     []sheetRole
 	files     []sheetFile
 	installer string // sha256
-	upgrade   bool   // a kernel is aboard
+	trusted   []signature.PublicKey
+	signers   []string // what the installer shows of the keys that signed, each once
+	upgrade   bool     // a kernel is aboard
 }
 
 type sheetRole struct{ role, file, fingerprint string }
@@ -43,7 +52,10 @@ func (s *sheet) add(src *source, pieces []piece) (roots []string, err error) {
 			defer b.Close()
 			roots = append(roots, b.RootDigest.String())
 			roles = append(roles, b.Role.Role)
-			s.roles = append(s.roles, sheetRole{b.Role.Role, src.name, b.RootDigest.Short()})
+			s.roles = append(s.roles, sheetRole{b.Role.Role, src.name, b.RootDigest.Fingerprint()})
+			if by := s.signer(b); !slices.Contains(s.signers, by) {
+				s.signers = append(s.signers, by)
+			}
 			s.cluster, s.hosts = &b.Role.Cluster, b.Role.Hosts
 			s.upgrade = s.upgrade || b.Role.Kernel != nil
 		}
@@ -53,6 +65,36 @@ func (s *sheet) add(src *source, pieces []piece) (roots []string, err error) {
 		s.files = append(s.files, sheetFile{p.name, what, p.size, p.sum})
 	}
 	return roots, nil
+}
+
+// signer is what the installer shows of the key that signed a bundle.
+func (s *sheet) signer(b *bundle.Bundle) string {
+	if i := slices.IndexFunc(s.trusted, b.VerifySignature); i >= 0 {
+		return s.trusted[i].Fingerprint()
+	}
+	return "NOBODY whom this installer trusts"
+}
+
+// trust reads whom the installer among the sources trusts. Where there is none, such as beside a renewal, or one of another
+// release, the sheet says nothing of signers.
+func (s *sheet) trust(sources []source) error {
+	i := slices.IndexFunc(sources, func(src source) bool { return strings.HasPrefix(src.name, "install") })
+	if i < 0 {
+		return nil
+	}
+	f, err := os.Open(sources[i].path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	program, err := io.ReadAll(io.LimitReader(f, maxInstaller))
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", sources[i].path, err)
+	}
+	if keys, err := signature.TrustedBy(program); err == nil {
+		s.trusted = keys
+	}
+	return nil
 }
 
 // roleOrder is the order in which the roles of a host are installed.
@@ -155,6 +197,12 @@ func (s *sheet) expect(d *document) {
 		rows = append(rows, []string{r.role, r.fingerprint, r.file})
 	}
 	d.table([]string{"role", "fingerprint", "file"}, rows)
+	if len(s.trusted) > 0 {
+		d.para("Then who signed it. It must be:")
+		for _, by := range s.signers {
+			d.output("signed by   %s", by)
+		}
+	}
 	d.para("Then the plan and a question; answer y. If it asks for a passphrase: that is the one chosen when the bundles were built. It is neither on this medium nor on this sheet. At the end one of:")
 	d.output("Done.")
 	d.output("Everything that this host can do alone is done. It still waits: ...")

@@ -73,6 +73,15 @@ func PatchProgram(program []byte, keys []PublicKey) error {
 	return err
 }
 
+// TrustedBy returns the keys in a program's block: those whose signatures it trusts.
+func TrustedBy(program []byte) ([]PublicKey, error) {
+	at, err := findBlock(program)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBlock(program[at : at+BlockSize])
+}
+
 // findBlock returns where a program's block begins.
 func findBlock(program []byte) (int, error) {
 	head := []byte(blockHead())

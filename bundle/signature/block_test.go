@@ -67,6 +67,9 @@ func TestAProgramIsPatchedInItsOneBlockAndNowhereElse(t *testing.T) {
 		if !bytes.Equal(program, slices.Concat(before, block(t, k), after)) {
 			t.Fatal("it was changed elsewhere, or not")
 		}
+		if got, err := TrustedBy(program); err != nil || !slices.Equal(got, []PublicKey{k}) {
+			t.Fatalf("it says that it trusts %v, %v; %v was written", got, err, k)
+		}
 	}
 	for want, bad := range map[string][]byte{
 		"no block":  slices.Concat(before, after),

@@ -110,11 +110,11 @@ func (a *app) diff(ctx context.Context, first, second, role string) error {
 
 func (a *app) sayChanges(x, y *bundle.Bundle, changes []compare.Change) {
 	if len(changes) == 0 {
-		a.console.Say("the same: role %s, fingerprint %s", x.Role.Role, x.RootDigest.Short())
+		a.console.Say("the same: role %s, fingerprint %s", x.Role.Role, x.RootDigest.Fingerprint())
 		return
 	}
 	for i, b := range []*bundle.Bundle{x, y} {
-		a.console.Say("%s %s: role %s, serial %d, fingerprint %s", []string{"-", "+"}[i], b.Path, b.Role.Role, b.Role.Cluster.Serial, b.RootDigest.Short())
+		a.console.Say("%s %s: role %s, serial %d, fingerprint %s", []string{"-", "+"}[i], b.Path, b.Role.Role, b.Role.Cluster.Serial, b.RootDigest.Fingerprint())
 	}
 	a.console.Say("")
 	var rows [][]string

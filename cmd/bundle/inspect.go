@@ -82,7 +82,7 @@ func (a *app) sayHead(b *bundle.Bundle) {
 		say("renewal", "certificates and settings; programs, packages and images must be on the host")
 	}
 	if b.Delta != nil {
-		say("delta", "of %s, serial %d, fingerprint %s, which must be on the host", b.Delta.Base.Version, b.Delta.Base.Serial, b.Delta.Base.Root.Short())
+		say("delta", "of %s, serial %d, fingerprint %s, which must be on the host", b.Delta.Base.Version, b.Delta.Base.Serial, b.Delta.Base.Root.Fingerprint())
 		for _, p := range b.Delta.Programs {
 			say("difference", "%s, %s, from %s", p.Name, console.Bytes(p.StoredSize), p.Path)
 		}

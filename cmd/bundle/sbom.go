@@ -88,7 +88,7 @@ func (a *app) sbom(ctx context.Context, paths []string, o sbomFlags) error {
 		return nil // the list itself is on stdout
 	}
 	for _, l := range results {
-		a.console.Say("wrote %s: role %s, fingerprint %s", l.Output, l.Role, l.Root.Short())
+		a.console.Say("wrote %s: role %s, fingerprint %s", l.Output, l.Role, l.Root.Fingerprint())
 	}
 	return a.printJSON(results)
 }

@@ -26,11 +26,10 @@ func (s *Site) Delta(t testing.TB, role, since string) string {
 	in.Delta, changed = bundle.PlanDelta(old, &now.Role)
 	for _, c := range changed {
 		base, content := contentOf(t, old, c.Was), contentOf(t, now, c.Now)
-		var out bytes.Buffer
-		p, err := bundle.EncodeDelta(context.Background(), bytes.NewReader(base), int64(len(base)), bytes.NewReader(content), int64(len(content)), &out)
-		must(t, err)
+		d := encodeDelta(t, base, content)
+		p := d.program
 		p.Name, p.Path, p.Digest = c.Now.Name, c.Path, c.Was.Blob.Digest
-		differences[p.Stored] = out.Bytes()
+		differences[p.Stored] = d.stored
 		in.Delta.Programs = append(in.Delta.Programs, p)
 	}
 	open := in.Open

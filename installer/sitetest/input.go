@@ -76,19 +76,17 @@ func (s *Site) input(t testing.TB, role string) (bundle.Input, map[bundle.Digest
 }
 
 func (r *roleInput) artifact(name, kind, version string, data []byte) {
-	encode := func(w *bytes.Buffer) (bundle.Blob, error) {
-		if kind == bundle.KindPackage {
-			return bundle.EncodeRaw(context.Background(), bytes.NewReader(data), w)
-		}
-		return bundle.Encode(context.Background(), bytes.NewReader(data), w, 1)
+	var e encoded
+	if kind == bundle.KindPackage {
+		var stored bytes.Buffer
+		blob, err := bundle.EncodeRaw(context.Background(), bytes.NewReader(data), &stored)
+		must(r.t, err)
+		e = encoded{blob, stored.Bytes()}
+	} else {
+		e = encode(r.t, data)
 	}
-	var stored bytes.Buffer
-	blob, err := encode(&stored)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.blobs[blob.Stored] = stored.Bytes()
-	r.index.Artifacts = append(r.index.Artifacts, bundle.Artifact{Name: name, Version: version, Kind: kind, Source: "rendered", Vouched: "the test", Blob: blob})
+	r.blobs[e.blob.Stored] = e.stored
+	r.index.Artifacts = append(r.index.Artifacts, bundle.Artifact{Name: name, Version: version, Kind: kind, Source: "rendered", Vouched: "the test", Blob: e.blob})
 }
 
 func (r *roleInput) file(path, kind, version string, mode uint32, owner, content string) {

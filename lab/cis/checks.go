@@ -42,13 +42,14 @@ func fileChecks() []Check {
 	}
 }
 
-// cniFiles are those of the pod network, and of the addresses that it gave.
+// cniFiles are those of the pod network, and of the addresses that it gave. The lock beside those is an empty file that the plugin
+// makes with the right to run it.
 func cniFiles(h *Host) ([]string, error) {
 	dirs, err := h.flagged("kubelet", "cni-conf-dir")
 	if err != nil {
 		return nil, err
 	}
-	out, err := h.Run("find", dirs[0], "/var/lib/cni/networks", "-type", "f")
+	out, err := h.Run("find", dirs[0], "/var/lib/cni/networks", "-type", "f", "!", "(", "-name", "lock", "-size", "0", ")")
 	return strings.Fields(out), err
 }
 

@@ -132,7 +132,7 @@ type found struct {
 
 // stat looks at files; patterns of a shell are fine, but something has to be there.
 func (h *Host) stat(patterns ...string) ([]found, error) {
-	out, err := h.Run(append([]string{"sh", "-c", `for f in $*; do [ -f "$f" ] || [ -d "$f" ] || { echo "$f is not there" >&2; exit 1; }; stat -c '%a %U:%G %n' "$f"; done`, "sh"}, patterns...)...)
+	out, err := h.Run(append([]string{"sh", "-c", `for f in $*; do [ -f "$f" ] || [ -d "$f" ] || { echo "$f is not there" >&2; exit 1; }; stat -L -c '%a %U:%G %n' "$f"; done`, "sh"}, patterns...)...)
 	if err != nil {
 		return nil, err
 	}
