@@ -70,7 +70,11 @@ func TestDamageBehindAProgramIsNamedByItsPlaceInTheFile(t *testing.T) {
 	program, data := aProgram(t), newSample(t).write(t)
 	whole := appended(program, data)
 	start := int64(len(program))
-	for at := start; at < int64(len(whole)); at += (int64(len(whole))-start)/40 + 1 {
+	places := int64(40)
+	if raceEnabled {
+		places = 7
+	}
+	for at := start; at < int64(len(whole)); at += (int64(len(whole))-start)/places + 1 {
 		flipped := bytes.Clone(whole)
 		flipped[at] ^= 4
 		b, err := openFile(t, flipped)

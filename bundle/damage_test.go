@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -29,7 +30,7 @@ func TestEveryFlippedByteIsNamedWithItsPlace(t *testing.T) {
 	data := newSample(t).write(t)
 	step := 1
 	if raceEnabled {
-		step = 61
+		step = 211
 	}
 	each(len(data)/step, func(i int) {
 		i *= step
@@ -371,12 +372,7 @@ func (c *countedReaderAt) ReadAt(p []byte, at int64) (int, error) {
 func TestOpenReadsTheMetadataAndNotTheContent(t *testing.T) {
 	s := newSample(t)
 	noise := make([]byte, 20<<20)
-	for i, x := 0, uint64(1); i < len(noise); i++ {
-		x ^= x << 13
-		x ^= x >> 7
-		x ^= x << 17
-		noise[i] = byte(x)
-	}
+	rand.NewChaCha8([32]byte{}).Read(noise)
 	s.artifact(t, "zz-big", KindProgram, noise)
 	data := s.write(t)
 	c := &countedReaderAt{r: bytes.NewReader(data)}

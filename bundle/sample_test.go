@@ -38,7 +38,11 @@ func (s *sample) keep(data []byte) Descriptor {
 func (s *sample) artifact(t testing.TB, name, kind string, content []byte) {
 	t.Helper()
 	var out bytes.Buffer
-	blob, err := Encode(t.Context(), bytes.NewReader(content), &out, 2)
+	x, err := sampleEncoder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob, err := x.Encode(t.Context(), bytes.NewReader(content), &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,6 +79,9 @@ type encoded struct {
 	stored []byte
 	err    error
 }
+
+// sampleEncoder is one for all samples: making its tables takes longer than what they are for.
+var sampleEncoder = sync.OnceValues(func() (*Encoder, error) { return NewEncoder(Default, 2) })
 
 // threeFrames is a program of three frames, encoded once for all samples: most of the work of making one.
 var threeFrames = sync.OnceValue(func() encoded {

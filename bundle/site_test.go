@@ -159,7 +159,7 @@ func TestEveryFlippedByteOfASiteFileIsNamedWithItsPlace(t *testing.T) {
 	data := writeSite(t, siteSample(t))
 	step := 3
 	if raceEnabled {
-		step = 61
+		step = 211
 	}
 	each(len(data)/step, func(i int) {
 		i *= step
