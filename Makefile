@@ -18,7 +18,7 @@ test: ## unit, script and integration tests: no root, no network but loopback
 	$(GO) test -race -timeout 30m $$(for p in $(TESTED); do echo $$p; done | grep -vxE '$(ALONE)')
 	$(GO) test -timeout 30m $(subst |, ,$(ALONE))
 
-kills: ## kills the installer before and after every change of every step of every role; test tries one in ten of them; and every damage to a bundle
+kills: ## kills the installer before and after every change of every step of every role; test tries some of them; and every damage to a bundle
 	OFFGRID_KILLS=all $(GO) test -count=1 -timeout 60m -run 'Kill|Crash' ./installer
 	OFFGRID_DAMAGE=all $(GO) test -count=1 -timeout 20m -run 'Damage' ./lab/adversary
 

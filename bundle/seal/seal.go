@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 
@@ -35,13 +36,22 @@ var ErrWrongKey = errors.New("it was sealed for another key or passphrase")
 // Memory is how many bytes scrypt takes with a work factor.
 func Memory(workFactor int) int64 { return 1 << (10 + workFactor) }
 
+// release gives back the memory that scrypt had, for the next one would come on top of it. After a small work factor there is nothing
+// that would be worth the wait.
+func release() {
+	var m runtime.MemStats
+	if runtime.ReadMemStats(&m); m.HeapAlloc+m.HeapIdle-m.HeapReleased >= 64<<20 {
+		debug.FreeOSMemory()
+	}
+}
+
 // Encrypt seals data for a passphrase. A work factor of 0 is DefaultWorkFactor.
 func Encrypt(data []byte, p Passphrase, workFactor int) ([]byte, error) {
 	r, err := passphraseRecipient(p, workFactor)
 	if err != nil {
 		return nil, err
 	}
-	defer debug.FreeOSMemory() // of scrypt: the next one would come on top of it
+	defer release()
 	return encrypt(data, r)
 }
 
@@ -51,7 +61,7 @@ func EncryptTo(w io.Writer, p Passphrase, workFactor int) (io.WriteCloser, error
 	if err != nil {
 		return nil, err
 	}
-	defer debug.FreeOSMemory()
+	defer release()
 	return age.Encrypt(w, r)
 }
 
@@ -87,7 +97,7 @@ func DecryptFrom(r io.Reader, p Passphrase) (io.Reader, error) {
 		return nil, fmt.Errorf("opening: %w", err)
 	}
 	i.SetMaxWorkFactor(MaxWorkFactor)
-	defer debug.FreeOSMemory()
+	defer release()
 	return decrypt(r, kindScrypt, i)
 }
 
