@@ -13,10 +13,16 @@ import (
 	"offgrid/lab/cis"
 )
 
-// cis is the host as the checks of the benchmark see it; a master answers for the cluster.
+// cis is the host as the checks of the benchmark see it; a master answers for the cluster. What many checks ask is asked once.
 func (h *host) cis(master *host, node bool) *cis.Host {
+	said := map[string]result{}
 	run := func(h *host, argv ...string) (string, error) {
-		r := h.try(argv...)
+		question := h.name + "\x00" + strings.Join(argv, "\x00")
+		r, ok := said[question]
+		if !ok {
+			r = h.try(argv...)
+			said[question] = r
+		}
 		if r.code != 0 {
 			return r.out, fmt.Errorf("%s# %q ended with %d: %s", h.name, argv, r.code, r.out)
 		}

@@ -61,15 +61,15 @@ func TestAHostThatIsKilledAgainAndAgainEndsLikeOneThatNeverWas(t *testing.T) {
 	peers(t)
 	h := lab(t).hosts(t, "node01")[0]
 	h.bring("etcd", "node")
-	every := 4
+	etcd, node := 2, 6
 	if *full {
-		every = 1
+		etcd, node = 1, 1
 	}
 	// A step that takes less than a look at the journal cannot be told from the next one, so there are fewer lives than steps.
-	kills := h.chain("etcd", 1, killed)
-	kills += h.chain("node", every, killed)
+	kills := h.chain("etcd", etcd, killed)
+	kills += h.chain("node", node, killed)
 	t.Logf("killed %d times; %d records in the journal", kills, len(h.journal()))
-	if kills < 30 {
+	if kills < 24 {
 		t.Errorf("killed only %d times", kills)
 	}
 	eventually(t, 2*time.Minute, h.converged)
