@@ -18,11 +18,6 @@ import (
 // programMode is that of every program on a host.
 const programMode = 0o755
 
-// roleOrder is the order in which roles are installed.
-func roleOrder() []string {
-	return []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode, bundle.RoleLB}
-}
-
 // assemble makes every role of the site ready to be written: rendered, fetched, checked and encoded. What can be found
 // wrong without a byte of upstream's is found first.
 func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set, level bundle.Level, how Passphrases) (roles []roleInput, sealed int, err error) {
@@ -46,7 +41,7 @@ func (s *Site) assemble(ctx context.Context, lock *Lock, set *pki.Set, level bun
 	if err != nil {
 		return nil, 0, err
 	}
-	for _, name := range roleOrder() {
+	for _, name := range bundle.RoleOrder() {
 		i := slices.IndexFunc(selection.Roles, func(r catalogue.Role) bool { return r.Name == name })
 		if i < 0 {
 			continue

@@ -40,7 +40,7 @@ func openSince(path string) ([]*bundle.Bundle, error) {
 	paths := []string{path}
 	if info.IsDir() {
 		paths = nil
-		for _, role := range append(roleOrder(), "site") {
+		for _, role := range append(bundle.RoleOrder(), "site") {
 			name := filepath.Join(path, role+bundleSuffix)
 			if _, err := os.Stat(name); err == nil && (role != "site" || len(paths) == 0) {
 				paths = append(paths, name)

@@ -13,6 +13,9 @@ const (
 	RoleLB     = "lb"
 )
 
+// RoleOrder lists the roles in the order in which they are installed: that of a host with several of them, and of a site file.
+func RoleOrder() []string { return []string{RoleEtcd, RoleMaster, RoleNode, RoleLB} }
+
 // JoinPack is the name of the pack in a node's bundle that is for hosts which the cluster file does not list. It holds no
 // certificate: the node asks the cluster for them. No host of a cluster has this name.
 const JoinPack = "join"

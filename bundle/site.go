@@ -243,7 +243,7 @@ func siteIndex(roots []siteRoot, renewal bool) (Index, error) {
 	images := map[string]Digest{}
 	for _, r := range roots {
 		role := r.root.Manifests[0].Annotations[AnnotationRefName]
-		at := slices.Index(siteOrder(), role)
+		at := slices.Index(RoleOrder(), role)
 		if at <= order {
 			return idx, fmt.Errorf("the role %.100q is not one that may come here", role)
 		}
@@ -270,9 +270,6 @@ func siteIndex(roots []siteRoot, renewal bool) (Index, error) {
 	idx.Manifests = append(idx.Manifests, refs...)
 	return idx, uniqueRefs(idx.Manifests)
 }
-
-// siteOrder is the order of the roles in a site file: that in which they are installed.
-func siteOrder() []string { return []string{RoleEtcd, RoleMaster, RoleNode, RoleLB} }
 
 // ownSize is how many bytes the bundle's own file would have.
 func (b *Bundle) ownSize() (int64, error) {

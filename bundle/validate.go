@@ -71,7 +71,7 @@ func (r *RoleIndex) hasPack(name string) bool {
 func (r *RoleIndex) Validate() error {
 	v := &checker{}
 	v.check(r.Format == Format, "format is %d, want %d", r.Format, Format)
-	v.check(slices.Contains([]string{RoleEtcd, RoleMaster, RoleNode, RoleLB}, r.Role), "role is %q", r.Role)
+	v.check(slices.Contains(RoleOrder(), r.Role), "role is %q", r.Role)
 	v.text("platform.os", r.Platform.OS, true)
 	v.text("platform.arch", r.Platform.Arch, true)
 	v.text("platform.family", r.Platform.Family, true)

@@ -36,11 +36,11 @@ func (e *UsageError) Error() string { return e.What }
 // checkRoles refuses roles that do not exist, and brings the others into the order in which they are installed.
 func checkRoles(roles []string) ([]string, error) {
 	for _, r := range roles {
-		if !slices.Contains(RoleOrder(), r) {
-			return nil, &UsageError{What: fmt.Sprintf("unknown role %q; the roles are %s", r, strings.Join(RoleOrder(), ", ")), Hint: "./install --help"}
+		if !slices.Contains(bundle.RoleOrder(), r) {
+			return nil, &UsageError{What: fmt.Sprintf("unknown role %q; the roles are %s", r, strings.Join(bundle.RoleOrder(), ", ")), Hint: "./install --help"}
 		}
 	}
-	ordered := slices.DeleteFunc(RoleOrder(), func(r string) bool { return !slices.Contains(roles, r) })
+	ordered := slices.DeleteFunc(bundle.RoleOrder(), func(r string) bool { return !slices.Contains(roles, r) })
 	return ordered, nil
 }
 
@@ -69,7 +69,7 @@ func openBundles(ctx context.Context, req Request, executable string, trust *bun
 		return nil, err
 	}
 	slices.SortStableFunc(opened, func(a, b *bundle.Bundle) int {
-		return slices.Index(RoleOrder(), a.Role.Role) - slices.Index(RoleOrder(), b.Role.Role)
+		return slices.Index(bundle.RoleOrder(), a.Role.Role) - slices.Index(bundle.RoleOrder(), b.Role.Role)
 	})
 	return opened, nil
 }
@@ -179,7 +179,7 @@ func bundleFiles(req Request, executable string) ([]bundleFile, error) {
 	}
 	var found []bundleFile
 	var missing, roles []string
-	for _, role := range RoleOrder() {
+	for _, role := range bundle.RoleOrder() {
 		path := filepath.Join(dir, role+".bundle")
 		if len(req.Roles) > 0 && !slices.Contains(req.Roles, role) {
 			continue

@@ -147,7 +147,7 @@ func checkClusters(in *PreflightInput, _ *RoleInput) []Finding {
 				in.Roles[0].Path+" and "+r.Path, "their certificates do not know each other", "bring the bundles of one build")...)
 		}
 	}
-	for _, role := range []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode, bundle.RoleLB} {
+	for _, role := range bundle.RoleOrder() {
 		if id, ok := in.Previous.Clusters[role]; ok && id != first.ID {
 			found = append(found, conflict("other-cluster", "this host is already "+role+" of another cluster", "cluster id "+id,
 				"a host is part of one cluster only", "./install uninstall --role "+role)...)

@@ -36,11 +36,6 @@ func InstallPath() string { return path.Join(StateDir, installName) }
 // RoleDir is where what was carried of a role's bundle lies: a bundle directory, and want.json beside its blobs.
 func RoleDir(role string) string { return path.Join(StateDir, rolesName, role) }
 
-// RoleOrder lists the roles in the order in which a host with several of them is made.
-func RoleOrder() []string {
-	return []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode, bundle.RoleLB}
-}
-
 // Installed is roles/ROLE/want.json: what the operator asked for when the role was carried.
 type Installed struct {
 	Format int           `json:"format"` // 0
@@ -117,7 +112,7 @@ func (s *StateLock) Journal(o JournalOptions) (*Journal, error) {
 // A role whose carrying was interrupted before want.json was written is not among them.
 func InstalledRoles(h host.Host) ([]Installed, error) {
 	var roles []Installed
-	for _, role := range RoleOrder() {
+	for _, role := range bundle.RoleOrder() {
 		in, err := readInstalled(h, RoleDir(role))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -108,7 +108,7 @@ func (s *Session) trustFindings(job *Job, before Previous) []Finding {
 func (s *Session) olderFinding(r *RoleJob, before Previous) []Finding {
 	c := r.Input.Index.Cluster
 	newest, of := int64(0), ""
-	for _, role := range RoleOrder() {
+	for _, role := range bundle.RoleOrder() {
 		if at, ok := before.Serials[role]; ok && before.Clusters[role] == c.ID && at > newest {
 			newest, of = at, role
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"offgrid/bundle"
 	"offgrid/bundle/progress"
 	"offgrid/installer/host"
 )
@@ -97,7 +98,7 @@ func (o *UndoOptions) inherit(c Claim) (stay []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, role := range RoleOrder() {
+	for _, role := range bundle.RoleOrder() {
 		var heir packagesBefore
 		for _, id := range ours {
 			if slices.Contains(o.Stay[role], id) {

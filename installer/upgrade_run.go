@@ -77,7 +77,7 @@ func (s *Session) timerMissing() (bool, error) {
 // ended takes the timer away that the upgrades of this run started, unless there is something to go on with. With
 // upgrades that were cut off, which began in another run, the next resume does that: it knows all roles.
 func (s *Session) ended(ctx context.Context, mine bool, cause error) error {
-	for _, role := range RoleOrder() {
+	for _, role := range bundle.RoleOrder() {
 		if rec, err := readUpgrade(s.Host, role); err != nil || rec != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ func (s *Session) ended(ctx context.Context, mine bool, cause error) error {
 
 // sweep removes what a killed run left of an upgrade that had replaced nothing yet, or that was finished.
 func (s *Session) sweep(journal *Journal) error {
-	for _, role := range RoleOrder() {
+	for _, role := range bundle.RoleOrder() {
 		rec, err := readUpgrade(s.Host, role)
 		if err != nil {
 			return err

@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-//go:embed catalogue.yaml cluster.example.yaml baselines templates
+//go:embed catalogue.yaml cluster.example.yaml install.play.yaml baselines templates
 var files embed.FS
 
 // CatalogueName is the name of the built-in catalogue's file.
@@ -26,6 +26,9 @@ func Catalogue() ([]byte, error) { return files.ReadFile(CatalogueName) }
 
 // ClusterExample returns the example cluster file, commented for an operator.
 func ClusterExample() ([]byte, error) { return files.ReadFile("cluster.example.yaml") }
+
+// InstallPlay returns the Ansible play that runs ./install on every host of an inventory.
+func InstallPlay() ([]byte, error) { return files.ReadFile("install.play.yaml") }
 
 // Templates is the directory of what is rendered for hosts (see package builder/internal/render).
 func Templates() (fs.FS, error) { return fs.Sub(files, "templates") }

@@ -148,7 +148,7 @@ func (l *linter) images() {
 
 func (l *linter) roles() {
 	seen := map[string]bool{}
-	known := []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode, bundle.RoleLB}
+	known := bundle.RoleOrder()
 	for i, r := range l.c.Roles {
 		place := at("roles", i)
 		l.once(seen, below(place, "name"), r.Name)

@@ -97,11 +97,6 @@ func (s *sheet) trust(sources []source) error {
 	return nil
 }
 
-// roleOrder is the order in which the roles of a host are installed.
-func roleOrder() []string {
-	return []string{bundle.RoleEtcd, bundle.RoleMaster, bundle.RoleNode, bundle.RoleLB}
-}
-
 // document makes the sheet of what was gathered.
 func (s *sheet) document() document {
 	d := document{title: "Run sheet"}
@@ -170,7 +165,7 @@ type sheetStep struct {
 // order lists the commands: all etcd members, then masters, nodes and balancers, spares last.
 func (s *sheet) order() []sheetStep {
 	var steps []sheetStep
-	for _, role := range roleOrder() {
+	for _, role := range bundle.RoleOrder() {
 		i := slices.IndexFunc(s.roles, func(r sheetRole) bool { return r.role == role })
 		for _, h := range s.hosts {
 			if i >= 0 && slices.Contains(h.Roles, role) {

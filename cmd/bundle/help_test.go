@@ -42,7 +42,7 @@ func TestEveryCommandTellsItsExitCodesAndAnExample(t *testing.T) {
 	root := newRoot(a)
 	root.SetOut(&out)
 	walk(root)
-	want := "bundle, bundle build, bundle diff, bundle init, bundle inspect, bundle keygen, bundle list, bundle lock, bundle pki, bundle pki lock, bundle pki renew, bundle pki rotate, bundle pki show, bundle pki unlock, bundle pull, bundle push, bundle repair, bundle repo, bundle sbom, " +
+	want := "bundle, bundle build, bundle diff, bundle init, bundle inspect, bundle inventory, bundle keygen, bundle list, bundle lock, bundle pki, bundle pki lock, bundle pki renew, bundle pki rotate, bundle pki show, bundle pki unlock, bundle pull, bundle push, bundle repair, bundle repo, bundle sbom, " +
 		"bundle store, bundle store export, bundle store gc, bundle store import, bundle verify, bundle version, bundle write"
 	if got := strings.Join(seen, ", "); got != want {
 		t.Errorf("commands\n%s, want\n%s", got, want)

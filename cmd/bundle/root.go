@@ -98,7 +98,7 @@ the installer to the hosts and run ./install there.
 	root.PersistentFlags().Bool("json", false, "result on stdout as one line of JSON; progress (event, phase, item, done, total, text) and errors (error, hints) on stderr as JSON lines")
 	narrowHelp(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return &usageError{err.Error(), cmd.CommandPath()} })
-	root.AddCommand(newInit(a), newLock(a), newBuild(a), newWrite(a), newRepair(a), newVerify(a), newInspect(a), newList(a), newDiff(a), newSBOM(a), newRepo(a), newPush(a), newPull(a), newKeygen(a), newPKI(a), newStore(a), newVersion(a))
+	root.AddCommand(newInit(a), newLock(a), newBuild(a), newWrite(a), newRepair(a), newVerify(a), newInspect(a), newList(a), newDiff(a), newSBOM(a), newRepo(a), newPush(a), newPull(a), newKeygen(a), newInventory(a), newPKI(a), newStore(a), newVersion(a))
 	return root
 }
 

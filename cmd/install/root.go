@@ -203,7 +203,7 @@ func (a *app) requestFlags(cmd *cobra.Command) {
 	cmd.MarkFlagFilename("bundle", "bundle")
 	cmd.MarkFlagFilename("passphrase-file")
 	cmd.RegisterFlagCompletionFunc("role", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return installer.RoleOrder(), cobra.ShellCompDirectiveNoFileComp
+		return bundle.RoleOrder(), cobra.ShellCompDirectiveNoFileComp
 	})
 }
 
