@@ -130,6 +130,9 @@ func TestAHostThatIsKilledBetweenTheRebootAndTheResumeIsTriedAgainOnRequest(t *t
 }
 
 func TestAnInstallerThatIsKilledOnTheNewKernelGoesOn(t *testing.T) {
+	if !*full {
+		t.Skip("with -full")
+	}
 	h := kernelHost(t, "node01", "etcd", upgrading)
 	h.try("./install", "--yes", "--role", "etcd", "--ip", h.ip, "--reboot", "now")
 	eventually(t, time.Minute, func() string { return h.runs(newKernel) })

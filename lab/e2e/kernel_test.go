@@ -184,6 +184,9 @@ func TestAHostTriesItsKernelOnceGoesOnByItselfAndMakesItTheDefault(t *testing.T)
 }
 
 func TestAKernelThatDoesNotComeUpLeavesTheHostOnItsOldOne(t *testing.T) {
+	if !*full {
+		t.Skip("with -full")
+	}
 	h := kernelHost(t, "lb01", "lb", upgrading)
 	before := h.snapshot()
 	h.fate("panic")

@@ -18,6 +18,9 @@ const (
 )
 
 func TestAnInstallationNeedsAtMost60MiBOfMemory(t *testing.T) {
+	if !*full {
+		t.Skip("with -full")
+	}
 	all := lab(t).hosts(t, "master01", "node02")
 	for _, h := range all {
 		h.bring("etcd", "master", "node")
