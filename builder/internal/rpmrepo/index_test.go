@@ -80,6 +80,7 @@ func TestHostileListsOfPackagesAreRefused(t *testing.T) {
 		{"metadata", "html", "it begins with <html>, want <metadata>"},
 		{`href="a.rpm"`, `href="../a.rpm"`, `package "a-1-1.x86_64": its place "../a.rpm" is not a plain path inside the repository`},
 		{`href="a.rpm"`, `href="a.rpm" xml:base="http://b"`, `it is said to be at "http://b", outside the repository`},
+		{`<location href="a.rpm"/>`, ``, `package "a-1-1.x86_64": it is not said where it lies`},
 		{`type="sha256"`, `type="md5"`, `its checksum is "md5", only sha256 is accepted`},
 		{`package="1"`, `package="0"`, `its size is 0 bytes`},
 		{`ver="1" rel="1"`, `ver="1"`, `its name, version, release or architecture is missing`},

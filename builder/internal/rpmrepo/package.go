@@ -60,6 +60,8 @@ func (p Package) check() error {
 		return fmt.Errorf("package %q: its size is %d bytes", p, p.Size)
 	case p.SHA256.IsZero():
 		return fmt.Errorf("package %q: it has no checksum", p)
+	case p.Path == "":
+		return fmt.Errorf("package %q: it is not said where it lies", p)
 	}
 	return nil
 }
