@@ -2,8 +2,11 @@
 GO     ?= go
 STATIC := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags "-s -w -buildid="
 TESTED  = $$($(GO) list ./... | grep -v '^offgrid/lab/e2e')
-# One goroutine each: the race detector would find nothing in them, and take minutes.
-ALONE   = offgrid/lab/adversary|offgrid/builder/internal/inflate
+# Without the race detector, which would take minutes and find nothing: one goroutine each, or tests that start programs whose
+# packages are tested with it.
+ALONE   = offgrid/lab/adversary|offgrid/builder/internal/inflate|offgrid/cmd/bundle
+# Of the installer: one goroutine at a time, the one that is killed and the one that comes after it.
+KILLS   = Kill|Crash
 
 .PHONY: build test kills lint cross fuzz repro bench demo demo-down e2e e2e-full e2e-vm conformance clean
 
@@ -15,11 +18,13 @@ test: ## unit, script and integration tests: no root, no network but loopback
 	$(GO) vet ./...
 	@unformatted="$$(gofmt -l cmd bundle builder installer manifests lab)"; \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w these: $$unformatted"; exit 1; fi
-	$(GO) test -race -timeout 30m $$(for p in $(TESTED); do echo $$p; done | grep -vxE '$(ALONE)')
+	$(GO) test -race -timeout 30m $$(for p in $(TESTED); do echo $$p; done | grep -vxE '$(ALONE)|offgrid/installer')
+	$(GO) test -race -timeout 30m -skip '$(KILLS)' ./installer
+	$(GO) test -timeout 30m -run '$(KILLS)' ./installer
 	$(GO) test -timeout 30m $(subst |, ,$(ALONE))
 
 kills: ## kills the installer before and after every change of every step of every role; test tries some of them; and every damage to a bundle
-	OFFGRID_KILLS=all $(GO) test -count=1 -timeout 60m -run 'Kill|Crash' ./installer
+	OFFGRID_KILLS=all $(GO) test -count=1 -timeout 60m -run '$(KILLS)' ./installer
 	OFFGRID_DAMAGE=all $(GO) test -count=1 -timeout 20m -run 'Damage' ./lab/adversary
 
 lint: ## what golangci-lint finds beyond go vet
