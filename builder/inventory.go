@@ -1,9 +1,9 @@
 package builder
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -61,10 +61,8 @@ func WriteInventory(dir string, play []byte) (*Inventory, error) {
 		return nil, &NothingBuiltError{dist}
 	}
 	all := &Inventory{Files: []string{}}
-	for _, role := range bundle.RoleOrder() {
-		if err := all.add(paths, role); err != nil {
-			return nil, err
-		}
+	if err := all.read(paths); err != nil {
+		return nil, err
 	}
 	dist, err = filepath.Abs(dist)
 	if err != nil {
@@ -79,7 +77,7 @@ func WriteInventory(dir string, play []byte) (*Inventory, error) {
 		return nil, err
 	}
 	for name, data := range map[string][]byte{"hosts.yaml": hosts, "install.yaml": play} {
-		if err := WriteFile(filepath.Join(out, name), 0o644, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
+		if err := WriteFile(filepath.Join(out, name), 0o644, writeBytes(data)); err != nil {
 			return nil, err
 		}
 		all.Files = append(all.Files, filepath.Join(out, name))
@@ -93,22 +91,30 @@ type NothingBuiltError struct{ Dir string }
 
 func (e *NothingBuiltError) Error() string { return e.Dir + " has no bundles" }
 
-// add notes what the bundle of a role says of its hosts.
-func (i *Inventory) add(paths []string, role string) error {
+// read notes what the bundles say of their hosts, in the order in which roles are installed.
+func (i *Inventory) read(paths []string) error {
+	type said struct {
+		role, file string
+		hosts      []bundle.Host
+	}
+	var all []said
 	for _, path := range paths {
 		opened, err := bundle.OpenAll(path)
 		if err != nil {
 			return err
 		}
 		for _, b := range opened {
-			if b.Role.Role == role {
-				i.noteHosts(b.Role.Hosts, role, filepath.Base(path))
-			}
+			all = append(all, said{b.Role.Role, filepath.Base(path), b.Role.Hosts})
 			err = errors.Join(err, b.Close())
 		}
 		if err != nil {
 			return err
 		}
+	}
+	place := func(x said) int { return slices.Index(bundle.RoleOrder(), x.role) }
+	slices.SortStableFunc(all, func(x, y said) int { return cmp.Compare(place(x), place(y)) })
+	for _, x := range all {
+		i.noteHosts(x.hosts, x.role, x.file)
 	}
 	return nil
 }

@@ -239,7 +239,13 @@ func killedAnywhere(t *testing.T, s *sitetest.Site, w what, change func(context.
 		}
 		e.now = upgradeTree(t, left)
 	})
-	h, count := s.Hosts[w.ip], map[string]int{}
+	killedInTheCase(t, s, upgradeCase{run: w}, e, change)
+}
+
+// killedInTheCase is killedAnywhere where the two ends are known.
+func killedInTheCase(t *testing.T, s *sitetest.Site, c upgradeCase, e ends, change func(context.Context) error) {
+	t.Helper()
+	h, count := s.Hosts[c.run.ip], map[string]int{}
 	h.Kills(t, journalAndLock(), func() {
 		if err := change(context.Background()); err != nil {
 			t.Fatal(err)
@@ -250,15 +256,15 @@ func killedAnywhere(t *testing.T, s *sitetest.Site, w what, change func(context.
 		}
 		at := fmt.Sprintf("killed at change %d, after it: %v", n, after)
 		back := s.Aside()
-		s.Hosts[w.ip] = left
-		defer func() { s.Hosts[w.ip] = h; back() }()
+		s.Hosts[c.run.ip] = left
+		defer func() { s.Hosts[c.run.ip] = h; back() }()
 		again := n/2%2 == 0
 		if again {
 			if err := change(context.Background()); err != nil {
 				t.Errorf("%s: the same command: %v", at, err)
 			}
 		}
-		count[endsOne(t, s, upgradeCase{run: w}, e, at, again)]++
+		count[endsOne(t, s, c, e, at, again)]++
 	})
 	t.Logf("kills: %v", count)
 	if count["new"] == 0 || count["old"] == 0 {
